@@ -5,9 +5,11 @@
 #include <cstdio>
 #include <mutex>
 
-namespace mediaproxy::log {
+namespace mediaproxy::log
+{
 
-namespace {
+namespace
+{
 
 std::atomic<Level> threshold{Level::info};
 std::mutex sink_mutex;

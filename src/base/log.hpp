@@ -7,7 +7,8 @@
 
 /// One event, one line, the subject first. Levels mean actions: error = act now, warning = look
 /// today. Never called per packet. All functions may be called from any thread.
-namespace mediaproxy::log {
+namespace mediaproxy::log
+{
 
 enum class Level { critical, error, warning, info, debug };
 

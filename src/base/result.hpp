@@ -6,7 +6,8 @@
 #include <utility>
 #include <variant>
 
-namespace mediaproxy {
+namespace mediaproxy
+{
 
 /// Why something failed: a code to decide by and a sentence, with its subject, to show to a person.
 struct Error {
@@ -31,7 +32,8 @@ inline Error invalid(std::string message)
 /// A value or the reason why there is none. Member names are those of std::expected, which g++ 12
 /// lacks.
 template <class T>
-class [[nodiscard]] Result {
+class [[nodiscard]] Result
+{
 public:
     Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
     Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
@@ -82,7 +84,8 @@ private:
 };
 
 template <>
-class [[nodiscard]] Result<void> {
+class [[nodiscard]] Result<void>
+{
 public:
     Result() = default;
     Result(Error error) : failed_(true), error_(std::move(error)) {}

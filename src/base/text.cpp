@@ -7,9 +7,11 @@
 
 #include <fmt/format.h>
 
-namespace mediaproxy::text {
+namespace mediaproxy::text
+{
 
-namespace {
+namespace
+{
 
 std::size_t edit_distance(std::string_view a, std::string_view b)
 {

@@ -9,15 +9,15 @@
 #include <string_view>
 #include <vector>
 
-namespace mediaproxy::text {
+namespace mediaproxy::text
+{
 
 /// The whole of `digits` as a decimal number, or nothing (sign, blanks, overflow: nothing).
 template <std::unsigned_integral T>
 std::optional<T> parse_number(std::string_view digits) noexcept
 {
     T number{};
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
     if (digits.empty() || error != std::errc{} || end != digits.data() + digits.size())
         return std::nullopt;
     return number;

@@ -3,7 +3,8 @@
 
 #include <ctime>
 
-namespace mediaproxy {
+namespace mediaproxy
+{
 
 BootClock::time_point BootClock::now() noexcept
 {

@@ -3,7 +3,8 @@
 
 #include <chrono>
 
-namespace mediaproxy {
+namespace mediaproxy
+{
 
 /// The monotonic clock of the daemon: CLOCK_BOOTTIME, the clock in which forwarding back ends say
 /// when they last saw a packet. Only shells call now(); pure rooms are handed a TimePoint.

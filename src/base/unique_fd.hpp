@@ -4,10 +4,12 @@
 #include <unistd.h>
 #include <utility>
 
-namespace mediaproxy {
+namespace mediaproxy
+{
 
 /// Owns a file descriptor; -1 is none.
-class UniqueFd {
+class UniqueFd
+{
 public:
     UniqueFd() = default;
     explicit UniqueFd(int fd) noexcept : fd_(fd) {}

@@ -7,7 +7,8 @@
 
 #include "base/text.hpp"
 
-namespace mediaproxy::net {
+namespace mediaproxy::net
+{
 
 Result<Address> Address::parse(std::string_view text)
 {

@@ -10,12 +10,14 @@
 
 #include "base/result.hpp"
 
-namespace mediaproxy::net {
+namespace mediaproxy::net
+{
 
 enum class Family : std::uint8_t { none = 0, v4 = 4, v6 = 6 };
 
 /// An IPv4 or IPv6 address as a value, bytes in network order. The default one is "none".
-class Address {
+class Address
+{
 public:
     constexpr Address() = default;
     static constexpr Address v4(std::array<std::uint8_t, 4> bytes) noexcept

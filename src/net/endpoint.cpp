@@ -3,7 +3,8 @@
 
 #include "base/text.hpp"
 
-namespace mediaproxy::net {
+namespace mediaproxy::net
+{
 
 std::string Endpoint::to_string() const
 {

@@ -7,7 +7,8 @@
 
 #include "net/address.hpp"
 
-namespace mediaproxy::net {
+namespace mediaproxy::net
+{
 
 using Port = std::uint16_t; ///< host order
 

@@ -7,7 +7,8 @@
 
 #include "net/address.hpp"
 
-namespace mediaproxy::net {
+namespace mediaproxy::net
+{
 
 /// A network in CIDR notation (RFC 4632).
 struct Network {

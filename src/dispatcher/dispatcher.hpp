@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "dispatcher/options.hpp"
+#include "dispatcher/relay_peer.hpp"
+#include "tls/context.hpp"
+
+namespace mediaproxy::store
+{
+class Store;
+}
+namespace mediaproxy::accounting
+{
+class Accounting; ///< takes a finished SessionReport, durably
+}
+
+namespace mediaproxy::dispatcher
+{
+
+/// The dispatcher role: control socket, relay listener, session directory, relay choice, management
+/// interface. [core thread]
+class Dispatcher
+{
+public:
+    struct Environment {
+        asio::io_context& io;
+        std::shared_ptr<tls::Context> tls;            ///< null when there is no network listener
+        store::Store* store = nullptr;                ///< state over restarts; null: none is kept
+        accounting::Accounting* accounting = nullptr; ///< null: records go nowhere
+        std::string runtime_dir;                      ///< relative socket paths are below it
+        std::string version;
+        std::string record_id_prefix; ///< unique over restarts, for records of 4.x relays
+    };
+    /// Binds the sockets; the error names the one that cannot be bound.
+    static Result<std::unique_ptr<Dispatcher>> create(Options options, Environment environment);
+    ~Dispatcher();
+
+    void start();
+
+    /// The relay in the same process; borrowed, outlives the dispatcher's last use (stop).
+    void attach(RelayPeer& local);
+    /// A session of an attached relay ended by itself.
+    void on_expired(RelayPeer& relay, const protocol::SessionReport& report);
+
+    std::size_t session_count() const noexcept;
+    /// "3 relays, 120 sessions" for the service manager.
+    std::string status() const;
+
+    /// Stops listening, answers what is open, then calls `stopped`. The state stays in the store.
+    void stop(std::function<void()> stopped);
+
+private:
+    Dispatcher();
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace mediaproxy::dispatcher

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.hpp"
+#include "net/network.hpp"
+#include "protocol/command.hpp"
+#include "protocol/reply.hpp"
+#include "protocol/session_report.hpp"
+#include "session/types.hpp"
+
+namespace mediaproxy::session
+{
+
+class Session;
+
+/// Timeouts and rules of all sessions of a relay; zero = off where the comment says so.
+struct Rules {
+    Seconds stream_timeout{90};
+    Seconds on_hold_timeout{7200};
+    Seconds answer_timeout{300};
+    Seconds idle_timeout{120};
+    Seconds max_session_duration{0}; ///< 0 = off
+    bool allow_one_way = false;
+    bool accelerate_rtcp = false;
+    std::vector<net::Network> routable_private_ranges;
+    std::string relay_name;       ///< for the reports
+    std::string record_id_prefix; ///< unique for this run of the relay
+};
+
+/// Which dispatcher a session belongs to: a number that the relay gives out.
+using OwnerId = std::uint32_t;
+
+/// What becomes of a packet.
+struct Verdict {
+    enum class Action : std::uint8_t {
+        drop,
+        forward, ///< send the bytes to `to` from the socket `out_slot`/`out_component`
+        queued,  ///< STUN, kept by the session until the other leg is learned
+    };
+    Action action = Action::drop;
+    ComponentKind out_component = ComponentKind::rtp;
+    bool install_ready = false; ///< both legs learned: call SessionTable::begin_flow
+    bool release_queue = false; ///< call SessionTable::take_queued with this packet's role
+    std::uint32_t out_slot = 0; ///< PortPair::slot of the other leg
+    net::Endpoint to;
+};
+
+/// A STUN packet that had to wait for its receiver to be learned.
+struct QueuedPacket {
+    std::uint32_t out_slot = 0;
+    ComponentKind out_component = ComponentKind::rtp;
+    net::Endpoint to;
+    std::vector<std::byte> data;
+};
+
+/// A session that ended without a `remove`.
+struct Expired {
+    OwnerId owner = 0;
+    protocol::SessionReport report; ///< all_streams_ice is set
+};
+
+/// All sessions of a relay: the whole of PROTOCOLS section 3 without a socket, a clock or a log.
+/// Single-threaded. Its members are found in other headers of this room; the shell needs only this
+/// one.
+class SessionTable
+{
+public:
+    SessionTable(Rules rules, PortSource& ports, FastPath& fast_path, FlowId first_flow_id);
+    ~SessionTable();
+    SessionTable(const SessionTable&) = delete;
+    SessionTable& operator=(const SessionTable&) = delete;
+
+    /// Offer or answer. The ports that the SIP proxy shall write into the SDP, or why not: `error`
+    /// is said to the proxy, the sentence is for the log. Flows that end are uninstalled before
+    /// this returns; on an error nothing has changed and nothing is taken.
+    Result<protocol::Ports> update(const protocol::Update& update, OwnerId owner, const Now& now);
+
+    /// Ends a session (found by either tag; both may be the session's from_tag) and gives its final
+    /// report. A remove that names only another fork's tag leaves the session: then the report is
+    /// that of the living session. not_found when there is none.
+    Result<protocol::SessionReport> remove(const protocol::Remove& remove, const Now& now);
+
+    bool knows(std::string_view call_id, std::string_view tag) const noexcept;
+
+    /// Judges a packet that the shell read from a relay port (or got back as a stray). Allocates
+    /// only when it queues STUN.
+    Verdict on_packet(const SocketRole& role, const net::Endpoint& source,
+                      std::span<const std::byte> data, TimePoint now) noexcept;
+    std::vector<QueuedPacket> take_queued(const SocketRole& role);
+
+    /// A component whose legs are both learned: gives it a flow id and fills what a back end needs,
+    /// but the sockets (`caller_slot` and `callee_slot` say which). Nothing when the moment is
+    /// over.
+    struct FlowPlan {
+        mp_flow flow;
+        std::uint32_t caller_slot = 0, callee_slot = 0;
+        ComponentKind component = ComponentKind::rtp;
+    };
+    std::optional<FlowPlan> begin_flow(const SocketRole& role);
+    /// The back end refused the flow, or lost it: slow path again. `totals` are added (zeros when
+    /// never installed). Asks for no new install for a while.
+    void abandon_flow(FlowId id, const mp_flow_reading& totals, TimePoint now);
+    /// Counters of running flows, once a second and on demand; absolute since install.
+    void on_readings(std::span<const mp_flow_reading> readings, TimePoint now);
+
+    /// Ends what is due. Sessions whose last live stream timed out are gone when this returns.
+    std::vector<Expired> expire(const Now& now);
+    /// When expire() has something to do at the earliest; nothing when there is no session.
+    std::optional<TimePoint> next_deadline() const;
+    /// Ends every session at once (TERM, INT), or all of one owner.
+    std::vector<Expired> end_all(const Now& now);
+
+    std::size_t session_count() const noexcept;
+    std::size_t session_count(OwnerId owner) const noexcept;
+    /// Live streams by media type.
+    std::vector<std::pair<std::string, std::uint64_t>> stream_count() const;
+    /// Bytes received from all parties since the start, ended sessions included.
+    std::uint64_t total_bytes() const noexcept;
+
+    /// Reports in pieces, so that a long list holds up nobody: starts behind the session numbered
+    /// `after` (0 = from the start), at most `most` sessions; returns the number to go on with, 0
+    /// when done. Sessions keep their numbers.
+    std::uint64_t
+    list(std::uint64_t after, std::size_t most, const Now& now,
+         const std::function<void(OwnerId, const protocol::SessionReport&)>& each) const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace mediaproxy::session
