@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "protocol/session_report.hpp"
+
+#include <charconv>
+#include <cmath>
+
+#include "base/text.hpp"
+
+namespace mediaproxy::protocol
+{
+
+namespace
+{
+
+/// Writes `{"key": value, ...}` with MediaProxy's separators.
+class ObjectWriter
+{
+public:
+    explicit ObjectWriter(std::string& out) : out_(out) { out_ += '{'; }
+    ~ObjectWriter() { out_ += '}'; }
+    ObjectWriter(const ObjectWriter&) = delete;
+    ObjectWriter& operator=(const ObjectWriter&) = delete;
+
+    std::string& key(std::string_view name)
+    {
+        if (!first_)
+            out_ += ", ";
+        first_ = false;
+        out_ += '"';
+        out_ += name;
+        out_ += "\": ";
+        return out_;
+    }
+    void text(std::string_view name, std::string_view value)
+    {
+        append_json_string(key(name), value);
+    }
+    void text_or_null(std::string_view name, std::string_view value)
+    {
+        if (value.empty())
+            key(name) += "null";
+        else
+            text(name, value);
+    }
+    template <std::integral T>
+    void number(std::string_view name, T value)
+    {
+        char digits[24];
+        key(name).append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+    }
+    void number(std::string_view name, double value)
+    {
+        std::string& out = key(name);
+        if (!std::isfinite(value)) {
+            out += "null";
+            return;
+        }
+        char digits[40];
+        const std::string_view shown(
+            digits, static_cast<std::size_t>(
+                        std::to_chars(digits, digits + sizeof digits, value).ptr - digits));
+        out += shown;
+        if (shown.find_first_of(".e") == std::string_view::npos)
+            out += ".0";
+    }
+    void number_or_null(std::string_view name, const std::optional<double>& value)
+    {
+        if (value)
+            number(name, *value);
+        else
+            key(name) += "null";
+    }
+    void boolean(std::string_view name, std::optional<bool> value)
+    {
+        if (value)
+            key(name) += *value ? "true" : "false";
+    }
+
+private:
+    std::string& out_;
+    bool first_ = true;
+};
+
+void append_stream(std::string& out, const StreamReport& stream)
+{
+    const Traffic caller = stream.rtp_from_caller + stream.rtcp_from_caller;
+    const Traffic callee = stream.rtp_from_callee + stream.rtcp_from_callee;
+    ObjectWriter object(out);
+    object.text("media_type", stream.media_type);
+    object.text("status", stream.status);
+    object.number("timeout_wait", stream.timeout_wait);
+    object.text("caller_codec", stream.caller_codec);
+    object.text("callee_codec", stream.callee_codec);
+    object.number("start_time", stream.start_time);
+    object.number("end_time", stream.end_time);
+    object.number_or_null("post_dial_delay", stream.post_dial_delay);
+    object.number("caller_bytes", caller.bytes);
+    object.number("callee_bytes", callee.bytes);
+    object.number("caller_packets", caller.packets);
+    object.number("callee_packets", callee.packets);
+    object.text("caller_local", stream.caller_local);
+    object.text("callee_local", stream.callee_local);
+    object.text("caller_remote", stream.caller_remote);
+    object.text("callee_remote", stream.callee_remote);
+    object.number("caller_rtcp_bytes", stream.rtcp_from_caller.bytes);
+    object.number("callee_rtcp_bytes", stream.rtcp_from_callee.bytes);
+    object.number("caller_rtcp_packets", stream.rtcp_from_caller.packets);
+    object.number("callee_rtcp_packets", stream.rtcp_from_callee.packets);
+    if (stream.created_at)
+        object.number("created_at", *stream.created_at);
+}
+
+} // namespace
+
+void append_json_string(std::string& out, std::string_view text)
+{
+    static constexpr char hex[] = "0123456789abcdef";
+    out += '"';
+    const bool clean = text::is_utf8(text);
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (byte < 0x20 || byte == 0x7f) {
+            out += "\\u00";
+            out += hex[byte >> 4];
+            out += hex[byte & 15];
+        } else if (byte >= 0x80 && !clean) {
+            out += "\xef\xbf\xbd"; // U+FFFD
+        } else {
+            out += c;
+        }
+    }
+    out += '"';
+}
+
+void append_json(std::string& out, const SessionReport& report)
+{
+    out.reserve(out.size() + 512 + report.streams.size() * 768);
+    ObjectWriter object(out);
+    object.text("call_id", report.call_id);
+    object.text("from_tag", report.from_tag);
+    object.text("from_uri", report.from_uri);
+    object.text_or_null("to_tag", report.to_tag);
+    object.text("to_uri", report.to_uri);
+    object.number_or_null("start_time", report.start_time);
+    object.number("duration", report.duration);
+    object.text("caller_ua", report.caller_ua);
+    object.text("callee_ua", report.callee_ua);
+    object.text_or_null("username", report.username);
+    std::string& streams = object.key("streams");
+    streams += '[';
+    for (std::size_t i = 0; i < report.streams.size(); ++i) {
+        if (i > 0)
+            streams += ", ";
+        append_stream(streams, report.streams[i]);
+    }
+    streams += ']';
+    if (report.answered_time)
+        object.number("answered_time", *report.answered_time);
+    for (const auto& [name, value] : {std::pair{"record_id", &report.record_id},
+                                      {"relay", &report.relay},
+                                      {"owner", &report.owner}}) {
+        if (!value->empty())
+            object.text(name, *value);
+    }
+    object.boolean("all_streams_ice", report.all_streams_ice);
+    if (report.dialog_id)
+        object.text_or_null("dialog_id", *report.dialog_id);
+    object.boolean("timed_out", report.timed_out);
+    if (report.lost)
+        object.boolean("lost", true);
+    if (report.amended)
+        object.boolean("amended", true);
+}
+
+std::string to_json(const SessionReport& report)
+{
+    std::string out;
+    append_json(out, report);
+    return out;
+}
+
+std::string to_json(const RelaySummary& summary)
+{
+    std::string out;
+    {
+        ObjectWriter object(out);
+        object.text("ip", summary.ip);
+        object.text("version", summary.version);
+        object.text("status", summary.status);
+        object.number("uptime", summary.uptime);
+        object.number("session_count", summary.session_count);
+        object.key("stream_count");
+        {
+            ObjectWriter counts(out);
+            for (const auto& [type, count] : summary.stream_count) {
+                std::string name;
+                append_json_string(name, type);
+                counts.number(std::string_view(name).substr(1, name.size() - 2), count);
+            }
+        }
+        if (summary.bps_relayed == 0) // as 4.x before the first sample
+            object.number("bps_relayed", 0);
+        else
+            object.number("bps_relayed", summary.bps_relayed);
+    }
+    return out;
+}
+
+} // namespace mediaproxy::protocol
