@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole house of the Kamailio tests: namespaces, one daemon in both roles, a Kamailio in each of the module's modes."""
+import asyncio
+import threading
+
+from . import netns
+from .daemon import Daemon, free_port
+from .kamailio import Kamailio
+
+MODES = ("engage", "use")
+AT_ONCE = 8  # calls at the same time
+
+
+class House:
+    """Calls run on one asyncio loop in a thread of its own, several at a time; a test waits for its own."""
+
+    port_range = (50000, 52000)
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.daemon = None
+        self._kamailios = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._calls = {}
+
+    def build(self):
+        netns.make_house()
+        low, high = self.port_range
+        self.daemon = Daemon("daemon", self.folder, {
+            "role": "both",
+            "dispatcher": {"socket_path": "dispatcher.sock", "listen": "127.0.0.1:0", "accounting": ["sqlite"],
+                           "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False}},
+            "relay": {"relay_ip": list(netns.PROXY.values()), "port_range": f"{low}:{high}",
+                      "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"]},
+            "accounting": {"sqlite": {"path": "sessions.sqlite"}},
+        }, place="proxy").start()
+        for number, mode in enumerate(MODES):
+            self._kamailios[mode] = Kamailio(mode, 5060 + number, self.daemon.control_socket, self.folder)
+            self._kamailios[mode].start()
+        self._thread.start()
+        return self
+
+    def proxy_port(self, mode):
+        return self._kamailios[mode].port
+
+    def begin(self, key, coroutine):
+        """Queues a call; it starts when it is its turn."""
+        async def in_turn():
+            async with self._turn:
+                return await asyncio.wait_for(coroutine(), 40)
+        self._calls[key] = asyncio.run_coroutine_threadsafe(in_turn(), self._loop)
+
+    def result(self, key):
+        """Waits for a queued call."""
+        return self._calls[key].result(300)
+
+    def complaints(self):
+        return [f"{mode}: {line}" for mode, kamailio in self._kamailios.items() for line in kamailio.complaints()]
+
+    def close(self):
+        for kamailio in self._kamailios.values():
+            kamailio.stop()
+        if self.daemon:
+            self.daemon.stop()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5)
