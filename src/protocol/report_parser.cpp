@@ -139,7 +139,8 @@ Result<SessionReport> read_report(const Value& object)
 /// Iterative: a deep nest of brackets must not use up the stack.
 Result<void> parse_document(rapidjson::Document& document, std::string_view json)
 {
-    document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
+    document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(
+        json.data(), json.size());
     if (!document.HasParseError())
         return {};
     return invalid(std::string("not JSON: ") +

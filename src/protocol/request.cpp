@@ -2,6 +2,8 @@
 #include "protocol/request.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <utility>
 
 #include "base/text.hpp"
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <catch2/catch.hpp>
+
+#include <string>
+#include <vector>
+
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/text.hpp"
+
+using namespace mediaproxy;
+
+TEST_CASE("a result holds a value or the reason why there is none")
+{
+    const Result<int> good = 7;
+    const Result<int> bad = invalid("not a port: x");
+    CHECK(good);
+    CHECK(*good == 7);
+    CHECK_FALSE(bad);
+    CHECK(bad.error().message == "not a port: x");
+    CHECK(bad.value_or(3) == 3);
+    CHECK(Result<void>{});
+    CHECK_FALSE(Result<void>{invalid("x")});
+}
+
+TEST_CASE("a number is the whole text or nothing")
+{
+    CHECK(text::parse_number<std::uint16_t>("65535") == 65535);
+    for (const char* bad : {"", "-1", "+1", " 1", "1 ", "65536", "0x10", "1.0", "99999999999999"})
+        CHECK_FALSE(text::parse_number<std::uint16_t>(bad));
+}
+
+TEST_CASE("the nearest word is offered only when it is near")
+{
+    const std::string_view known[] = {"relay_ip", "advertised_ip", "port_range"};
+    CHECK(text::nearest("relay_pi", known) == "relay_ip");
+    CHECK(text::nearest("advertized_ip", known) == "advertised_ip");
+    CHECK(text::nearest("something_else", known).empty());
+}
+
+TEST_CASE("what a stranger sent becomes fit for a log line")
+{
+    CHECK(text::printable("a\r\nb") == "a\\x0d\\x0ab");
+    CHECK(text::printable("j\xc3\xbcrgen") == "j\xc3\xbcrgen");
+    CHECK(text::printable("\xff\xfe") == "\\xff\\xfe");
+    CHECK(text::printable("abcdef", 3) == "abc...");
+}
+
+TEST_CASE("UTF-8 is judged as RFC 3629 says")
+{
+    CHECK(text::is_utf8("plain"));
+    CHECK(text::is_utf8("\xe2\x82\xac \xf0\x9f\x98\x80"));
+    for (const char* bad : {"\x80", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                            "\xf8\x88\x80\x80\x80", "\xc3"})
+        CHECK_FALSE(text::is_utf8(bad));
+}
+
+TEST_CASE("text is split and trimmed")
+{
+    using Parts = std::vector<std::string_view>;
+    CHECK(text::split("a,,b", ',') == Parts{"a", "", "b"});
+    CHECK(text::split("", ',') == Parts{""});
+    CHECK(text::trim("  a b\t\r\n") == "a b");
+    CHECK(text::trim(" \t").empty());
+}
+
+TEST_CASE("the log passes on what its level lets through")
+{
+    std::vector<std::string> lines;
+    log::set_sink([&](log::Level, std::string_view line) { lines.emplace_back(line); });
+    log::set_level(log::Level::warning);
+    log::warning("relay {}: {}", "r1", "lost");
+    log::info("not this one");
+    log::set_level(log::Level::info);
+    log::set_sink({});
+    CHECK(lines == std::vector<std::string>{"relay r1: lost"});
+}
