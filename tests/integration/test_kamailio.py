@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Calls through Kamailio's mediaproxy module, in both of its modes, with media that is counted packet by packet."""
+"""Calls through Kamailio's mediaproxy module, in both its modes, every packet counted."""
 import unittest
 
 from lab import netns, record, runs
@@ -54,7 +54,9 @@ async def callee_bye(call):
 async def _early_media(call, final):
     audio = call.stream()
     call.alice.invite(call.offer("alice", audio)).expect(183).expect(200).ack().gate().bye()
-    call.bob.on("INVITE").reply(183, call.offer("bob", audio)).gate().reply(200, final(audio)).on("ACK").reply_bye()
+    call.bob.on("INVITE").reply(183, call.offer("bob", audio)).gate().reply(200, final(audio)).on(
+        "ACK"
+    ).reply_bye()
     await call.play()
     invite = await call.bob.got("INVITE", 1)
     early = await call.alice.got(183, 1)
@@ -105,18 +107,26 @@ async def _hold(call, on_hold, answer, bob_hears):
 
 
 async def hold_and_resume(call):
-    await _hold(call, lambda audio: call.offer("alice", audio, directions="sendonly"),
-                lambda audio: call.offer("bob", audio, directions="recvonly"), bob_hears=True)
+    await _hold(
+        call,
+        lambda audio: call.offer("alice", audio, directions="sendonly"),
+        lambda audio: call.offer("bob", audio, directions="recvonly"),
+        bob_hears=True,
+    )
 
 
 async def hold_with_null_address(call):
     null = "::" if call.family == 6 else "0.0.0.0"
-    await _hold(call, lambda audio: call.offer("alice", audio, address=null), lambda audio: call.offer("bob", audio),
-                bob_hears=True)
+    await _hold(
+        call,
+        lambda audio: call.offer("alice", audio, address=null),
+        lambda audio: call.offer("bob", audio),
+        bob_hears=True,
+    )
 
 
 async def _add_video(call, answer_video):
-    """A re-INVITE with video while audio goes on; `answer_video` is what bob says: yes, port 0, or 488."""
+    """A re-INVITE with video while audio goes on; bob answers it with yes, port 0, or 488."""
     audio, video = call.stream(), call.stream("video")
     call.alice.invite(call.offer("alice", audio)).expect(200).ack().gate()
     call.alice.invite(call.offer("alice", audio, video))
@@ -141,7 +151,12 @@ async def _add_video(call, answer_video):
         call.connect(invite, await call.alice.got(200, 2), audio, video)
     await call.talk(*([audio, video] if answer_video == "yes" else [audio]), seconds=0.6)
     await hang_up(call)
-    await record.check(call, {"yes": ["closed", "closed"], "port 0": ["closed", "rejected"], 488: ["closed"]}[answer_video])
+    await record.check(
+        call,
+        {"yes": ["closed", "closed"], "port 0": ["closed", "rejected"], 488: ["closed"]}[
+            answer_video
+        ],
+    )
 
 
 async def add_video(call):
@@ -165,7 +180,9 @@ async def callee_reinvite(call):
     await place(call, [audio])
     await call.talk(audio, seconds=0.5)
     call.bob.open_gate()
-    call.connect(await call.alice.got("INVITE", 1), await call.bob.got(200, 1), audio, offerer="bob")
+    call.connect(
+        await call.alice.got("INVITE", 1), await call.bob.got(200, 1), audio, offerer="bob"
+    )
     await call.talk(audio, seconds=0.5)
     await hang_up(call)
     if any(len(told) != 1 for told in audio.relay.values()):
@@ -184,7 +201,9 @@ async def callee_reinvite_from_other_phones(call):
     await call.talk(audio, seconds=0.5)
     await call.hush()
     call.bob.open_gate()
-    call.connect(await call.alice.got("INVITE", 1), await call.bob.got(200, 1), moved, offerer="bob")
+    call.connect(
+        await call.alice.got("INVITE", 1), await call.bob.got(200, 1), moved, offerer="bob"
+    )
     await call.talk(moved, seconds=0.5)
     await hang_up(call)
     await record.check(call, ["closed", "closed"])
@@ -202,7 +221,7 @@ async def cancel(call):
 
 
 async def cancel_after_early_media(call):
-    """A 183 with SDP is an answer with media (start_time), so this call has a row, without answered_time."""
+    """A 183 with SDP is an answer with media: this call has a row, without answered_time."""
     audio = call.stream()
     call.alice.invite(call.offer("alice", audio)).expect(183).gate().cancel()
     call.bob.on("INVITE").reply(183, call.offer("bob", audio)).on("CANCEL").reply_cancelled()
@@ -262,7 +281,11 @@ async def _ice(call, audio):
     """An ICE call: both SDPs gain a candidate of the relay, checks and media go through it."""
     for message, side in zip(await place(call, [audio]), ("bob", "alice")):
         address, port = next(iter(audio.relay[side]))
-        if not any(f" {address} {port} " in line for line in message.sdp[0].attributes if line.startswith("candidate:")):
+        if not any(
+            f" {address} {port} " in line
+            for line in message.sdp[0].attributes
+            if line.startswith("candidate:")
+        ):
             raise Failed(f"{side} got no candidate of the relay: {message.body}")
     for phone, peer in ((audio.alice, audio.bob), (audio.bob, audio.alice)):
         phone.media.stun()
@@ -273,7 +296,9 @@ async def ice(call):
     audio = call.stream()
     call.alice.invite(call.offer("alice", audio, attributes=_ice_attributes(call, "alice", audio)))
     call.alice.expect(200).ack().gate().bye()
-    call.bob.on("INVITE").reply(200, call.offer("bob", audio, attributes=_ice_attributes(call, "bob", audio)))
+    call.bob.on("INVITE").reply(
+        200, call.offer("bob", audio, attributes=_ice_attributes(call, "bob", audio))
+    )
     call.bob.on("ACK").reply_bye()
     await _ice(call, audio)
     await call.talk(audio)
@@ -282,7 +307,7 @@ async def ice(call):
 
 
 async def ice_concluded_with_remote_candidates(call):
-    """The re-INVITE that ends ICE goes by untouched: the media is direct from then on, by design."""
+    """The re-INVITE that ends ICE goes by untouched: media is direct from then on, by design."""
     audio = call.stream()
     alice = _ice_attributes(call, "alice", audio)
     bob = _ice_attributes(call, "bob", audio)
@@ -303,14 +328,40 @@ async def ice_concluded_with_remote_candidates(call):
     await record.check(call, ["closed"])
 
 
-CASES = [basic_call, callee_bye, early_media, early_media_then_200_without_sdp, hold_and_resume, hold_with_null_address,
-         add_video, add_video_refused_by_port_0, add_video_refused_by_488, callee_reinvite,
-         callee_reinvite_from_other_phones, cancel, cancel_after_early_media, busy, offerless_invite, t38_reinvite, ice,
-         ice_concluded_with_remote_candidates]
-# The same calls over IPv6, from INVITE to the last packet; and IPv6 media in a call whose signalling is IPv4.
+CASES = [
+    basic_call,
+    callee_bye,
+    early_media,
+    early_media_then_200_without_sdp,
+    hold_and_resume,
+    hold_with_null_address,
+    add_video,
+    add_video_refused_by_port_0,
+    add_video_refused_by_488,
+    callee_reinvite,
+    callee_reinvite_from_other_phones,
+    cancel,
+    cancel_after_early_media,
+    busy,
+    offerless_invite,
+    t38_reinvite,
+    ice,
+    ice_concluded_with_remote_candidates,
+]
+# The same calls over IPv6, INVITE to last packet; and IPv6 media where the signalling is IPv4.
 VARIANTS = [(case.__name__, case, {}) for case in CASES]
-VARIANTS += [(case.__name__ + "_ipv6", case, {"family": 6})
-             for case in (basic_call, callee_bye, early_media, hold_and_resume, hold_with_null_address, add_video, ice)]
+VARIANTS += [
+    (case.__name__ + "_ipv6", case, {"family": 6})
+    for case in (
+        basic_call,
+        callee_bye,
+        early_media,
+        hold_and_resume,
+        hold_with_null_address,
+        add_video,
+        ice,
+    )
+]
 VARIANTS += [("basic_call_ipv6_media_only", basic_call, {"media_family": 6})]
 
 
@@ -319,7 +370,7 @@ def _options(name):
 
 
 class Calls(unittest.TestCase):
-    """The cases of one mode. The calls of a run go on side by side; each test waits for its own and tells how it went."""
+    """The cases of one mode. The calls go on side by side; each test waits for its own."""
 
     mode = None
     house = None
@@ -339,11 +390,13 @@ class Calls(unittest.TestCase):
 
 class Engage(Calls):
     """engage_media_proxy(): the module follows the dialog."""
+
     mode = "engage"
 
 
 class Use(Calls):
     """use_media_proxy() and end_media_session() from the script."""
+
     mode = "use"
 
 
@@ -365,7 +418,9 @@ class ZAfterwards(unittest.TestCase):
 
     def test_only_answered_calls_have_rows(self):
         unanswered = ("cancel-", "busy-")
-        self.assertEqual([row[0] for row in Calls.house.daemon.rows() if row[0].startswith(unanswered)], [])
+        self.assertEqual(
+            [row[0] for row in Calls.house.daemon.rows() if row[0].startswith(unanswered)], []
+        )
 
     def test_kamailio_had_nothing_to_complain_about(self):
         self.assertEqual(Calls.house.complaints(), [])

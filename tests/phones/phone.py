@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A little phone: symmetric RTP and RTCP (or UDPTL) on one pair of ports, with everything it sent and heard written down.
+"""A little phone: symmetric RTP and RTCP (or UDPTL) on a pair of ports; it notes all it sends and hears.
 
-Every packet carries its sender's identity and a number, so that a test can say which packets were lost, doubled, or
-came from somewhere else than the relay. Used by the integration tests; on its own it is a command:
+Every packet carries its sender's identity and a number, so that a test can say which packets were
+lost, doubled, or came from somewhere else than the relay. Used by the integration tests; on its own it is a command:
 
-    phone.py --local 10.0.0.2:20000 --remote 10.0.0.1:50000 --identity alice --seconds 2 [--netns NAME]
+    phone.py --local 10.0.0.2:20000 --remote 10.0.0.1:50000 --identity alice --seconds 2
 
 which sends for that long, then prints what it sent and heard as one line of JSON.
 """
@@ -21,7 +21,7 @@ import time
 
 PACKET_INTERVAL = 0.020
 RTCP_INTERVAL = 0.200  # a real phone waits about 5 s; a test has less time
-RTP_PAYLOAD = 160      # bytes: 20 ms of G.711
+RTP_PAYLOAD = 160  # bytes: 20 ms of G.711
 STUN_COOKIE = 0x2112A442
 IP_HEADERS = {socket.AF_INET: 20 + 8, socket.AF_INET6: 40 + 8}
 
@@ -49,13 +49,18 @@ def _unmarked(payload):
 
 def rtp_packet(identity, number, ssrc, payload_type=0):
     payload = _marked(identity, number).ljust(RTP_PAYLOAD, b"\0")
-    return struct.pack("!BBHII", 0x80, payload_type, number & 0xffff, number * 160 & 0xffffffff, ssrc) + payload
+    return (
+        struct.pack("!BBHII", 0x80, payload_type, number & 0xFFFF, number * 160 & 0xFFFFFFFF, ssrc)
+        + payload
+    )
 
 
 def rtcp_packet(identity, number, ssrc):
-    """A sender report and a source description whose CNAME carries the mark (RFC 3550, section 6)."""
+    """A sender report and a source description whose CNAME carries the mark (RFC 3550, 6)."""
     seconds = time.time() + 2208988800
-    report = struct.pack("!BBHIIIIII", 0x80, 200, 6, ssrc, int(seconds), int(seconds % 1 * 2**32), 0, number, 0)
+    report = struct.pack(
+        "!BBHIIIIII", 0x80, 200, 6, ssrc, int(seconds), int(seconds % 1 * 2**32), 0, number, 0
+    )
     item = b"\x01" + bytes([len(_marked(identity, number))]) + _marked(identity, number)
     chunk = struct.pack("!I", ssrc) + item + b"\0" * (4 - len(item) % 4)
     return report + struct.pack("!BBH", 0x81, 202, len(chunk) // 4) + chunk
@@ -63,7 +68,7 @@ def rtcp_packet(identity, number, ssrc):
 
 def udptl_packet(identity, number):
     payload = _marked(identity, number)
-    return struct.pack("!HB", number & 0xffff, len(payload)) + payload + b"\0\0"
+    return struct.pack("!HB", number & 0xFFFF, len(payload)) + payload + b"\0\0"
 
 
 def stun_packet(identity, number):
@@ -74,19 +79,23 @@ def stun_packet(identity, number):
 
 
 def read_packet(data):
-    """(kind, identity, number) of a received packet; the kind is told as RFC 7983 and RFC 5761 do."""
+    """(kind, identity, number) of a received packet, told apart as in RFC 7983 and RFC 5761."""
     if len(data) >= 20 and data[0] < 4 and struct.unpack("!I", data[4:8])[0] == STUN_COOKIE:
         length = struct.unpack("!H", data[22:24])[0]
-        return ("stun", *_unmarked(data[24:24 + length]))
+        return ("stun", *_unmarked(data[24 : 24 + length]))
     if len(data) >= 12 and data[0] >> 6 == 2:
         if 192 <= data[1] <= 223:
-            return ("rtcp", *_unmarked(data[38:38 + data[37]])) if len(data) > 38 else ("rtcp", None, None)
+            return (
+                ("rtcp", *_unmarked(data[38 : 38 + data[37]]))
+                if len(data) > 38
+                else ("rtcp", None, None)
+            )
         return ("rtp", *_unmarked(data[12:]))
     return ("udptl", *_unmarked(data[3:-2]))
 
 
 class Flow:
-    """One socket of a phone: what it sends, to whom, and what it hears. Lives on the running asyncio loop."""
+    """One socket of a phone: what it sends, to whom, what it hears. Lives on the running loop."""
 
     def __init__(self, kind, identity, sock, interval):
         self.kind, self.identity, self.sock, self.interval = kind, identity, sock, interval
@@ -131,7 +140,11 @@ class Flow:
         return sum(packet.length + headers for packet in self.sent + self.extra)
 
     def heard_from(self, identity):
-        return [packet for packet in self.heard if packet.identity == identity and packet.kind == self.kind]
+        return [
+            packet
+            for packet in self.heard
+            if packet.identity == identity and packet.kind == self.kind
+        ]
 
     async def _talk(self):
         due = time.monotonic()
@@ -201,7 +214,9 @@ def open_pair(address, port=0):
     """Two bound sockets, an even port and the one above it; port 0 = any such pair that is free."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while True:
-        first, second = socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_DGRAM)
+        first, second = socket.socket(family, socket.SOCK_DGRAM), socket.socket(
+            family, socket.SOCK_DGRAM
+        )
         try:
             first.bind((address, port))
             number = first.getsockname()[1]
@@ -225,13 +240,15 @@ def both_heard(one, other):
 
 
 def complaints(sender, receiver, since, relay):
-    """What went wrong on the way from one flow to another: losses from `since` on, doubles, wrong sources.
+    """What went wrong between two flows: losses from `since` on, doubles, wrong sources.
 
     `relay` is the set of endpoints that packets may come from: those that SDP gave to the receiver.
     """
     found = []
     heard = collections.Counter(packet.number for packet in receiver.heard_from(sender.identity))
-    lost = [packet.number for packet in sender.sent if packet.time >= since and not heard[packet.number]]
+    lost = [
+        packet.number for packet in sender.sent if packet.time >= since and not heard[packet.number]
+    ]
     if lost:
         found.append(f"{len(lost)} of {len(sender.sent)} {sender.kind} packets lost: {lost[:10]}")
     doubled = [number for number, times in heard.items() if times > 1]
@@ -250,6 +267,7 @@ async def _main(options):
     if options.netns:
         descriptor = os.open("/run/netns/" + options.netns, os.O_RDONLY)
         import ctypes
+
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0) != 0:
             raise OSError(ctypes.get_errno(), "cannot enter the namespace " + options.netns)
     phone = Phone(options.identity, open_pair(*endpoint(options.local)), options.kind)
@@ -263,13 +281,19 @@ async def _main(options):
         result[flow.kind] = {
             "sent": len(flow.sent),
             "heard": len(flow.heard),
-            "heard_from": dict(collections.Counter(f"{p.identity} via {p.source[0]}:{p.source[1]}" for p in flow.heard)),
+            "heard_from": dict(
+                collections.Counter(
+                    f"{p.identity} via {p.source[0]}:{p.source[1]}" for p in flow.heard
+                )
+            ),
         }
     print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--local", required=True, help="ADDRESS:PORT; port 0 = any pair")
     parser.add_argument("--remote", required=True, help="ADDRESS:PORT of the relay")
     parser.add_argument("--identity", default="phone")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A call between alice and bob: two sipp user agents, a phone per stream on each side, and the judgement of it all."""
+"""A call between alice and bob: two sipp user agents, phones, and the judgement of it all."""
 import asyncio
 import itertools
 import pathlib
@@ -22,10 +22,15 @@ class Stream:
     def __init__(self, call, kind, identity):
         transport = "udptl" if kind == "image" else "rtp"
         self.kind, self.call = kind, call
-        self.alice, self.bob = (self._phone(f"{identity}/{side}", side, call.media_address[side], transport)
-                                for side in ("alice", "bob"))
-        self.relay = {"alice": set(), "bob": set()}  # the relay's RTP endpoints that each side was told
-        self.since = {}                              # flow number -> when both had heard each other
+        self.alice, self.bob = (
+            self._phone(f"{identity}/{side}", side, call.media_address[side], transport)
+            for side in ("alice", "bob")
+        )
+        self.relay = {
+            "alice": set(),
+            "bob": set(),
+        }  # the relay's RTP endpoints that each side was told
+        self.since = {}  # flow number -> when both had heard each other
         self.refused = False
 
     @staticmethod
@@ -59,9 +64,16 @@ class Stream:
     def complaints(self):
         found = []
         if self.refused:
-            return [f"{self.kind}: refused, yet heard" for flow in self.alice.flows + self.bob.flows if flow.heard]
+            return [
+                f"{self.kind}: refused, yet heard"
+                for flow in self.alice.flows + self.bob.flows
+                if flow.heard
+            ]
         if not self.both_heard():
-            heard = [f"{flow.identity} {flow.kind} heard {len(flow.heard)}" for flow in self.alice.flows + self.bob.flows]
+            heard = [
+                f"{flow.identity} {flow.kind} heard {len(flow.heard)}"
+                for flow in self.alice.flows + self.bob.flows
+            ]
             return [f"{self.kind}: not both sides have heard each other: {', '.join(heard)}"]
         for number, (alice, bob) in enumerate(zip(self.alice.flows, self.bob.flows)):
             for sender, receiver, side in ((alice, bob, "bob"), (bob, alice, "alice")):
@@ -81,11 +93,21 @@ class Call:
         call_id = f"{name}-{mode}"
         port = next(_sip_ports)
         self.alice, self.bob = (
-            UserAgent(house.folder, name=side, place=side, address=addresses[family], port=port + extra, tag=tag,
-                      call_id=call_id, agent=agent)
+            UserAgent(
+                house.folder,
+                name=side,
+                place=side,
+                address=addresses[family],
+                port=port + extra,
+                tag=tag,
+                call_id=call_id,
+                agent=agent,
+            )
             for side, addresses, extra, tag, agent in (
                 ("alice", netns.ALICE, 0, f"A-{call_id}", "Alice Phone 1.0"),
-                ("bob", netns.BOB, 1, f"B-{call_id}", "Bob Softphone/2.0")))
+                ("bob", netns.BOB, 1, f"B-{call_id}", "Bob Softphone/2.0"),
+            )
+        )
         self.alice.peer, self.bob.peer = self.bob, self.alice
         host = netns.PROXY[family]
         proxy = f"{f'[{host}]' if family == 6 else host}:{house.proxy_port(mode)}"
@@ -106,7 +128,14 @@ class Call:
         media = []
         for place, stream in enumerate(streams):
             port = 0 if stream in refuse else getattr(stream, side).port
-            media.append(sdp.Media(stream.kind, port, direction=directions or "sendrecv", attributes=list(attributes)))
+            media.append(
+                sdp.Media(
+                    stream.kind,
+                    port,
+                    direction=directions or "sendrecv",
+                    attributes=list(attributes),
+                )
+            )
         return sdp.write(address or self.media_address[side], media)
 
     async def play(self):
@@ -119,7 +148,9 @@ class Call:
         for message, side in ((offer, answerer), (answer, offerer)):
             media = message.sdp
             if len(media) != len(streams):
-                raise Failed(f"{len(media)} streams in the SDP that {side} got, not {len(streams)}: {message.body}")
+                raise Failed(
+                    f"{side} got {len(media)} streams, not {len(streams)}: {message.body}"
+                )
             for heard, stream in zip(media, streams):
                 if heard.kind != stream.kind:
                     raise Failed(f"{heard.kind} where {stream.kind} must be")
@@ -131,18 +162,24 @@ class Call:
             return
         low, high = self.house.port_range
         if not (low <= heard.port < high and heard.port % 2 == 0):
-            raise Failed(f"{side} got the port {heard.port}, not an even one of the relay's {low}:{high}")
+            raise Failed(
+                f"{side} got the port {heard.port}, not an even one of the relay's {low}:{high}"
+            )
         if heard.address not in (netns.PROXY[self.family], "0.0.0.0", "::"):
-            raise Failed(f"{side} got the address {heard.address}, not the relay's {netns.PROXY[self.family]}")
+            raise Failed(
+                f"{side} got {heard.address}, not the relay's {netns.PROXY[self.family]}"
+            )
 
     async def talk(self, *streams, seconds=1.0):
-        """Both sides of these streams talk; returns that long after both heard each other, in RTP and RTCP."""
+        """Both sides talk; returns that long after they heard each other, in RTP and RTCP."""
         for stream in streams:
             stream.talk()
         deadline = time.monotonic() + 5
         while not all(stream.both_heard() for stream in streams):
             if time.monotonic() > deadline:
-                raise Failed("; ".join(complaint for stream in streams for complaint in stream.complaints()))
+                raise Failed(
+                    "; ".join(complaint for stream in streams for complaint in stream.complaints())
+                )
             await asyncio.sleep(0.01)
         await asyncio.sleep(seconds)
 
@@ -154,7 +191,9 @@ class Call:
     async def heard_stun(self, hearer, sender):
         """Waits for the connectivity check that `sender` sent."""
         deadline = time.monotonic() + 3
-        while not any(p.kind == "stun" and p.identity == sender.identity for p in hearer.media.heard):
+        while not any(
+            p.kind == "stun" and p.identity == sender.identity for p in hearer.media.heard
+        ):
             if time.monotonic() > deadline:
                 raise Failed(f"{hearer.identity} does not hear the STUN of {sender.identity}")
             await asyncio.sleep(0.01)

@@ -19,7 +19,11 @@ PLUGINS = None
 def toml(settings, path=()):
     """Nested dicts as TOML: plain values first, then a table for each dict."""
     lines = [f"[{'.'.join(path)}]"] if path else []
-    lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items() if not isinstance(value, dict)]
+    lines += [
+        f"{key} = {json.dumps(value)}"
+        for key, value in settings.items()
+        if not isinstance(value, dict)
+    ]
     for key, value in settings.items():
         if isinstance(value, dict):
             lines += ["", toml(value, (*path, key))]
@@ -41,13 +45,15 @@ def merged(settings, changes):
 
 def free_port(place=None, address="127.0.0.1"):
     """A TCP port that is free now; nobody else lives in our namespaces."""
-    with netns.inside(place), socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+    with netns.inside(place), socket.socket(
+        socket.AF_INET6 if ":" in address else socket.AF_INET
+    ) as sock:
         sock.bind((address, 0))
         return sock.getsockname()[1]
 
 
 def until(look, patience, failure):
-    """The first true value of look(), which is asked again and again; a failure is a sentence or gives one."""
+    """The first true value of look(), asked again and again; `failure` is a sentence or gives one."""
     deadline = time.monotonic() + patience
     while True:
         found = look()
@@ -67,8 +73,14 @@ class Daemon:
         self.folder.mkdir(exist_ok=True)
         self.config = self.folder / "mediaproxyd.toml"
         self.log = self.folder / "log"
-        self.settings = merged({"plugin_dir": str(PLUGINS), "runtime_dir": str(self.folder), "log": {"level": "debug"}},
-                               settings)
+        self.settings = merged(
+            {
+                "plugin_dir": str(PLUGINS),
+                "runtime_dir": str(self.folder),
+                "log": {"level": "debug"},
+            },
+            settings,
+        )
         self.process = None
 
     @property
@@ -84,8 +96,14 @@ class Daemon:
         self.config.write_text(toml(self.settings))
         command = [str(EXECUTABLE), "--config", str(self.config), "--no-fork", *arguments]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(netns.command_in(self.place, command), cwd=self.folder, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, preexec_fn=prepare)
+            self.process = subprocess.Popen(
+                netns.command_in(self.place, command),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=prepare,
+            )
         return self
 
     def start(self, **options):
@@ -145,7 +163,11 @@ class Daemon:
                 mine.add(os.readlink(entry.path))
         count = 0
         for table in ("udp", "udp6"):
-            for line in pathlib.Path(f"/proc/{self.pid}/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+            for line in (
+                pathlib.Path(f"/proc/{self.pid}/net/{table}")
+                .read_text(encoding="ascii")
+                .splitlines()[1:]
+            ):
                 count += f"socket:[{line.split()[9]}]" in mine
         return count
 
@@ -154,8 +176,11 @@ class Daemon:
 
     def logged(self, *words):
         """The log lines that hold all of these words, in any case."""
-        return [line for line in self.log.read_text(errors="replace").splitlines()
-                if all(word.lower() in line.lower() for word in words)]
+        return [
+            line
+            for line in self.log.read_text(errors="replace").splitlines()
+            if all(word.lower() in line.lower() for word in words)
+        ]
 
     def connect(self):
         """A connection to the control socket, as one process of the SIP proxy has."""
@@ -164,7 +189,9 @@ class Daemon:
     def manage(self, command):
         """The answer of the management interface: the lines before the empty one."""
         host, _, port = self.settings["dispatcher"]["management"]["listen"].rpartition(":")
-        with netns.inside(self.place), contextlib.closing(socket.create_connection((host, int(port)), 5)) as sock:
+        with netns.inside(self.place), contextlib.closing(
+            socket.create_connection((host, int(port)), 5)
+        ) as sock:
             sock.sendall(command.encode() + b"\r\n")
             answer = b""
             while not (answer.endswith(b"\r\n\r\n") or answer == b"\r\n"):
@@ -185,12 +212,18 @@ class Daemon:
         path = self.folder / self.settings["accounting"]["sqlite"]["path"]
         if not path.exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        ) as database:
             try:
-                rows = database.execute("select call_id, from_tag, to_tag, info from media_sessions").fetchall()
+                rows = database.execute(
+                    "select call_id, from_tag, to_tag, info from media_sessions"
+                ).fetchall()
             except sqlite3.OperationalError:  # the table is not made yet
                 return []
-        return [(*row[:3], json.loads(row[3])) for row in rows if call_id is None or row[0] == call_id]
+        return [
+            (*row[:3], json.loads(row[3])) for row in rows if call_id is None or row[0] == call_id
+        ]
 
 
 class Connection:
@@ -226,10 +259,32 @@ class Connection:
         self.slowest = max(self.slowest, time.monotonic() - begin)
         return answer[:-2].decode()
 
-    def update(self, call_id, media, *, kind="request", cseq=1, from_tag="A", to_tag="", signaling_ip="127.0.0.1", **more):
-        headers = dict(type=kind, dialog_id="", call_id=call_id, cseq=cseq, from_uri="alice@example.com",
-                       to_uri="bob@example.net", from_tag=from_tag, to_tag=to_tag, user_agent="Phone", signaling_ip=signaling_ip,
-                       media_relay="", media=media)
+    def update(
+        self,
+        call_id,
+        media,
+        *,
+        kind="request",
+        cseq=1,
+        from_tag="A",
+        to_tag="",
+        signaling_ip="127.0.0.1",
+        **more,
+    ):
+        headers = dict(
+            type=kind,
+            dialog_id="",
+            call_id=call_id,
+            cseq=cseq,
+            from_uri="alice@example.com",
+            to_uri="bob@example.net",
+            from_tag=from_tag,
+            to_tag=to_tag,
+            user_agent="Phone",
+            signaling_ip=signaling_ip,
+            media_relay="",
+            media=media,
+        )
         headers.update(more)
         return self.ask("update", **headers)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The whole house of the Kamailio tests: namespaces, one daemon in both roles, a Kamailio in each of the module's modes."""
+"""The house of the Kamailio tests: namespaces, a daemon in both roles, a Kamailio per mode."""
 import asyncio
 import threading
 
@@ -12,7 +12,7 @@ AT_ONCE = 8  # calls at the same time
 
 
 class House:
-    """Calls run on one asyncio loop in a thread of its own, several at a time; a test waits for its own."""
+    """Calls run on an asyncio loop in a thread of its own, several at a time."""
 
     port_range = (50000, 52000)
 
@@ -28,16 +28,30 @@ class House:
     def build(self):
         netns.make_house()
         low, high = self.port_range
-        self.daemon = Daemon("daemon", self.folder, {
-            "role": "both",
-            "dispatcher": {"socket_path": "dispatcher.sock", "listen": "127.0.0.1:0", "accounting": ["sqlite"],
-                           "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False}},
-            "relay": {"relay_ip": list(netns.PROXY.values()), "port_range": f"{low}:{high}",
-                      "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"]},
-            "accounting": {"sqlite": {"path": "sessions.sqlite"}},
-        }, place="proxy").start()
+        self.daemon = Daemon(
+            "daemon",
+            self.folder,
+            {
+                "role": "both",
+                "dispatcher": {
+                    "socket_path": "dispatcher.sock",
+                    "listen": "127.0.0.1:0",
+                    "accounting": ["sqlite"],
+                    "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False},
+                },
+                "relay": {
+                    "relay_ip": list(netns.PROXY.values()),
+                    "port_range": f"{low}:{high}",
+                    "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"],
+                },
+                "accounting": {"sqlite": {"path": "sessions.sqlite"}},
+            },
+            place="proxy",
+        ).start()
         for number, mode in enumerate(MODES):
-            self._kamailios[mode] = Kamailio(mode, 5060 + number, self.daemon.control_socket, self.folder)
+            self._kamailios[mode] = Kamailio(
+                mode, 5060 + number, self.daemon.control_socket, self.folder
+            )
             self._kamailios[mode].start()
         self._thread.start()
         return self
@@ -47,9 +61,11 @@ class House:
 
     def begin(self, key, coroutine):
         """Queues a call; it starts when it is its turn."""
+
         async def in_turn():
             async with self._turn:
                 return await asyncio.wait_for(coroutine(), 40)
+
         self._calls[key] = asyncio.run_coroutine_threadsafe(in_turn(), self._loop)
 
     def result(self, key):
@@ -57,7 +73,11 @@ class House:
         return self._calls[key].result(300)
 
     def complaints(self):
-        return [f"{mode}: {line}" for mode, kamailio in self._kamailios.items() for line in kamailio.complaints()]
+        return [
+            f"{mode}: {line}"
+            for mode, kamailio in self._kamailios.items()
+            for line in kamailio.complaints()
+        ]
 
     def close(self):
         for kamailio in self._kamailios.values():

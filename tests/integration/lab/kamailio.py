@@ -66,7 +66,9 @@ failure_route[ENDED] {
 """
 
 MODES = {
-    "engage": _ROUTES.format(initial='if (method == "INVITE") { engage_media_proxy(); }', in_dialog="", on_cancel=""),
+    "engage": _ROUTES.format(
+        initial='if (method == "INVITE") { engage_media_proxy(); }', in_dialog="", on_cancel=""
+    ),
     "use": _ROUTES.format(
         initial="""if (method == "INVITE") {
         use_media_proxy();
@@ -79,7 +81,9 @@ MODES = {
             t_on_reply("ANSWERS");
         }
         if (method == "ACK") { use_media_proxy(); }""",
-        on_cancel="end_media_session();") + _USE_REPLIES,
+        on_cancel="end_media_session();",
+    )
+    + _USE_REPLIES,
 }
 
 
@@ -90,17 +94,44 @@ class Kamailio:
         self._folder.mkdir()
         self._place = place
         config = self._folder / "kamailio.cfg"
-        config.write_text("#!KAMAILIO\n" + _COMMON.format(
-            ipv4=netns.PROXY[4], ipv6=netns.PROXY[6], port=port, socket=control_socket, modules=MODULES) + MODES[mode])
+        config.write_text(
+            "#!KAMAILIO\n"
+            + _COMMON.format(
+                ipv4=netns.PROXY[4],
+                ipv6=netns.PROXY[6],
+                port=port,
+                socket=control_socket,
+                modules=MODULES,
+            )
+            + MODES[mode]
+        )
         self.log = self._folder / "log"
         self._process = None
 
     def start(self):
-        command = ["kamailio", "-f", str(self._folder / "kamailio.cfg"), "-DD", "-E", "-m", "64", "-M", "8", "-Y", str(self._folder),
-                   "-w", str(self._folder)]
+        command = [
+            "kamailio",
+            "-f",
+            str(self._folder / "kamailio.cfg"),
+            "-DD",
+            "-E",
+            "-m",
+            "64",
+            "-M",
+            "8",
+            "-Y",
+            str(self._folder),
+            "-w",
+            str(self._folder),
+        ]
         with open(self.log, "wb") as log:
-            self._process = subprocess.Popen(netns.command_in(self._place, command), cwd=self._folder, stdout=log,
-                                             stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                netns.command_in(self._place, command),
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + 10
         port = f":{self.port:04X} "
         while time.monotonic() < deadline:
@@ -114,8 +145,11 @@ class Kamailio:
 
     def complaints(self):
         """What it logged about its mediaproxy module, worst first."""
-        return [line for line in self.log.read_text(errors="replace").splitlines()
-                if re.search(r"(ERROR|CRITICAL|WARNING).*mediaproxy", line)]
+        return [
+            line
+            for line in self.log.read_text(errors="replace").splitlines()
+            if re.search(r"(ERROR|CRITICAL|WARNING).*mediaproxy", line)
+        ]
 
     def stop(self):
         if self._process is None or self._process.poll() is not None:

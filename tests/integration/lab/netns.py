@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Network namespaces: the whole run has a private set of mounts, processes and networks, which the kernel takes down with it.
+"""Namespaces: a run has mounts, processes and networks of its own, which end with it.
 
     alice 10.91.1.2 ---- 10.91.1.1 proxy 10.91.2.1 ---- 10.91.2.2 bob
           fd91:1::2      fd91:1::1   |   fd91:2::1      fd91:2::2
@@ -25,8 +25,8 @@ _ISOLATED = "MEDIAPROXY_TEST_ISOLATED"
 def isolate():
     """Starts this program again inside namespaces of its own; returns only there.
 
-    All that a test starts or makes ends with the program, however it ends. Needs root, or a kernel that lets
-    users make namespaces.
+    All that a test starts or makes ends with the program, however it ends. Needs root, or a
+    kernel that lets users make namespaces.
     """
     if os.environ.get(_ISOLATED):
         del os.environ[_ISOLATED]
@@ -37,8 +37,17 @@ def isolate():
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if os.geteuid() != 0:
         command[1:1] = ["--user", "--map-root-user"]
-    if subprocess.run([*command, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
-        why = "run it as root (sudo)" if os.geteuid() != 0 else "this container needs the privilege to make them"
+    if (
+        subprocess.run(
+            [*command, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
+        != 0
+    ):
+        why = (
+            "run it as root (sudo)"
+            if os.geteuid() != 0
+            else "this container needs the privilege to make them"
+        )
         sys.exit(f"These tests make network namespaces, which is not allowed here: {why}.")
     environment = dict(os.environ, **{_ISOLATED: "1"})
     os.execvpe("unshare", [*command, sys.executable, *sys.argv], environment)
@@ -56,7 +65,20 @@ def make_house():
     for address in PROXY.values():
         _ip("-n", "proxy", "addr", "add", address, "dev", "lo")
     for place, name in ((1, "alice"), (2, "bob")):
-        _ip("link", "add", name, "netns", "proxy", "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip(
+            "link",
+            "add",
+            name,
+            "netns",
+            "proxy",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            name,
+        )
         for where, device, last in (("proxy", name, 1), (name, "eth0", 2)):
             _ip("-n", where, "addr", "add", f"10.91.{place}.{last}/24", "dev", device)
             _ip("-n", where, "addr", "add", f"fd91:{place}::{last}/64", "dev", device, "nodad")
@@ -90,6 +112,8 @@ def command_in(name, command):
 
 def udp_socket(name, address):
     with inside(name):
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(
+            socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
+        )
         sock.bind((address, 0))
         return sock

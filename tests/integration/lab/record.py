@@ -5,7 +5,11 @@ import time
 
 from .sipp import Failed
 
-CODECS = {"audio": "G711u", "video": "G711u", "image": "Unknown"}  # the phones say payload type 0 whatever they are
+CODECS = {
+    "audio": "G711u",
+    "video": "G711u",
+    "image": "Unknown",
+}  # the phones say payload type 0 whatever they are
 
 
 def _endpoint(text):
@@ -17,7 +21,10 @@ def expected_streams(streams, statuses):
     """What the record must say of each stream, from the phones' own counts."""
     for stream, status in zip(streams, statuses):
         expected = {"media_type": stream.kind, "status": status}
-        for side, phone, told in (("caller", stream.alice, stream.relay["alice"]), ("callee", stream.bob, stream.relay["bob"])):
+        for side, phone, told in (
+            ("caller", stream.alice, stream.relay["alice"]),
+            ("callee", stream.bob, stream.relay["bob"]),
+        ):
             if status == "rejected":
                 continue
             expected[f"{side}_packets"] = sum(flow.sent_packets() for flow in phone.flows)
@@ -45,10 +52,20 @@ def differences(call, row, statuses, answered):
     found = []
     if (from_tag, to_tag) != (call.alice.tag, call.bob.tag if answered else None):
         found.append(f"tags are {from_tag!r} and {to_tag!r}")
-    found += compare(info, {
-        "call_id": call.call_id, "from_tag": call.alice.tag, "to_tag": call.bob.tag if answered else None,
-        "from_uri": "alice@example.com", "to_uri": "bob@example.net", "caller_ua": call.alice.agent,
-        "callee_ua": call.bob.agent, "username": None, "timed_out": False})
+    found += compare(
+        info,
+        {
+            "call_id": call.call_id,
+            "from_tag": call.alice.tag,
+            "to_tag": call.bob.tag if answered else None,
+            "from_uri": "alice@example.com",
+            "to_uri": "bob@example.net",
+            "caller_ua": call.alice.agent,
+            "callee_ua": call.bob.agent,
+            "username": None,
+            "timed_out": False,
+        },
+    )
     if (call.mode == "engage") != bool(info.get("dialog_id")):
         found.append(f"dialog_id is {info.get('dialog_id')!r}")
     if not info.get("record_id"):
@@ -58,20 +75,26 @@ def differences(call, row, statuses, answered):
     if not isinstance(info.get("start_time"), float):
         found.append(f"start_time is {info.get('start_time')!r}")
     elif abs(info["start_time"] + info["duration"] - call.ended) > 1.5:
-        found.append(f"duration is {info['duration']}, but the call lasted {call.ended - info['start_time']:.1f} s")
+        found.append(
+            f"duration is {info['duration']}, not {call.ended - info['start_time']:.1f} s"
+        )
     if len(info["streams"]) != len(statuses):
         return [*found, f"{len(info['streams'])} streams, not {len(statuses)}: {info['streams']}"]
-    for number, (stream, expected) in enumerate(zip(info["streams"], expected_streams(call.streams, statuses))):
+    for number, (stream, expected) in enumerate(
+        zip(info["streams"], expected_streams(call.streams, statuses))
+    ):
         found += [f"stream {number}: {what}" for what in compare(stream, expected)]
         if not 0 <= stream["start_time"] <= stream["end_time"] <= info["duration"] + 1:
-            found.append(f"stream {number}: from {stream['start_time']} to {stream['end_time']} of {info['duration']} s")
+            found.append(
+                f"stream {number}: {stream['start_time']} to {stream['end_time']} of {info['duration']}"
+            )
         if expected["status"] == "closed" and not isinstance(stream["post_dial_delay"], float):
             found.append(f"stream {number}: post_dial_delay is {stream['post_dial_delay']!r}")
     return found
 
 
 async def check(call, statuses, answered=True):
-    """One row, and a right one: each of the call's streams (in order of their start) ended with its status."""
+    """One row, and a right one: the call's streams, by start, ended with these statuses."""
     daemon, deadline = call.house.daemon, time.monotonic() + 5
     while not (rows := daemon.rows(call.call_id)):
         if time.monotonic() > deadline:

@@ -9,7 +9,9 @@ _FORMATS = {"audio": "RTP/AVP 0", "video": "RTP/AVP 31", "image": "udptl t38"}
 class Media:
     kind: str
     port: int
-    address: str = None  # a c= line of its own when it is said; when it is heard, always the one that counts
+    address: str = (
+        None  # a c= line of its own when it is said; when it is heard, always the one that counts
+    )
     direction: str = "sendrecv"
     attributes: list = dataclasses.field(default_factory=list)
 

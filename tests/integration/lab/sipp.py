@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SIP user agents played by sipp: a scenario is written step by step, its messages are read from sipp's trace.
+"""SIP user agents played by sipp: a scenario is written step by step, its trace is read as it grows.
 
-A scenario waits at a gate until the test opens it with a NOTIFY sent straight to the user agent, so that signalling
-goes on when the media is where the test wants it, not after a pause.
+A scenario waits at a gate until the test opens it with a NOTIFY sent straight to the user agent, so
+that signalling goes on when the media is where the test wants it, not after a pause.
 """
 import asyncio
 import dataclasses
@@ -10,8 +10,14 @@ import re
 
 from . import netns, sdp
 
-REASONS = {180: "Ringing", 183: "Session Progress", 200: "OK", 486: "Busy Here", 487: "Request Terminated",
-           488: "Not Acceptable Here"}
+REASONS = {
+    180: "Ringing",
+    183: "Session Progress",
+    200: "OK",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+}
 
 
 class Failed(AssertionError):
@@ -40,24 +46,28 @@ class Message:
         return next(value for key, value in self.headers if key.lower() == name.lower())
 
     def text(self):
-        return "\r\n".join([self.start, *(f"{key}: {value}" for key, value in self.headers), "", self.body])
+        return "\r\n".join(
+            [self.start, *(f"{key}: {value}" for key, value in self.headers), "", self.body]
+        )
 
 
 def read_message(text):
     head, _, body = text.replace("\r\n", "\n").partition("\n\n")
     lines = head.split("\n")
-    headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if ":" in line]
+    headers = [
+        tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if ":" in line
+    ]
     return Message(lines[0], headers, body)
 
 
 class UserAgent:
-    """One side of one call. Steps (invite, expect, ...) are written first, then play() runs them."""
+    """One side of a call. Steps (invite, expect, ...) are written first, then play() runs them."""
 
     def __init__(self, folder, *, name, place, address, port, tag, call_id, agent):
         self.name, self.place, self.address, self.tag = name, place, address, tag
         self.port, self.call_id, self.agent = port, call_id, agent
-        self.peer = None      # the other UserAgent
-        self.proxy = None     # ADDRESS:PORT of the SIP proxy
+        self.peer = None  # the other UserAgent
+        self.proxy = None  # ADDRESS:PORT of the SIP proxy
         self.received, self.sent = [], []
         self._file = folder / f"{call_id}-{name}"
         self._steps, self._cseq, self._first = [], 0, None
@@ -73,8 +83,6 @@ class UserAgent:
     @property
     def uri(self):
         return f"sip:{self.name}@example.{'com' if self.name == 'alice' else 'net'}"
-
-    # -- steps of the scenario --------------------------------------------------------------------------------
 
     def invite(self, body=None, headers=()):
         """Sends INVITE: the first one makes this side the caller, the others are re-INVITEs."""
@@ -99,7 +107,7 @@ class UserAgent:
         return self
 
     def ack_refusal(self):
-        """Acknowledges a final answer that is no 200: it belongs to the INVITE's own transaction."""
+        """Acknowledges a final answer that is no 200, within the INVITE's own transaction."""
         self._request("ACK", None, branch="INVITE")
         return self
 
@@ -129,7 +137,7 @@ class UserAgent:
         return self
 
     def reply_cancelled(self):
-        """Answers the CANCEL that came last, then the INVITE that it is about, and awaits the ACK."""
+        """Answers the CANCEL that came last, then the INVITE it is about, and awaits the ACK."""
         self._response(200, None, "[last_Via:]", f"[last_To:];tag={self.tag}", cseq="[last_CSeq:]")
         via = "[last_Via:]\nVia: SIP/2.0/UDP [peer];branch=" + self._branch("INVITE", 1)
         self._response(487, None, via, f"[last_To:];tag={self.tag}", cseq="CSeq: 1 INVITE")
@@ -143,46 +151,102 @@ class UserAgent:
         self._steps.append('<recv request="NOTIFY"/>')
         return self
 
-    # -- the play -----------------------------------------------------------------------------------------------
-
     async def play(self):
         """Starts sipp; the callee listens when this returns."""
         scenario = self._file.with_suffix(".xml")
         steps = "\n".join(self._steps)
-        scenario.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{self.name}">\n{steps}\n</scenario>\n')
-        command = ["sipp", self.proxy, "-sf", scenario, "-i", self.address, "-p", str(self.port), "-m", "1",
-                   "-key", "own", self.where, "-key", "peer", self.peer.where, "-cid_str", self.call_id,
-                   "-trace_msg", "-message_file", self._file.with_suffix(".msg"),
-                   "-trace_err", "-error_file", self._file.with_suffix(".err"),
-                   "-nostdin", "-timeout", "25", "-timeout_error", "-default_behaviors", "none"]
+        scenario.write_text(
+            f'<?xml version="1.0"?>\n<scenario name="{self.name}">\n{steps}\n</scenario>\n'
+        )
+        command = [
+            "sipp",
+            self.proxy,
+            "-sf",
+            scenario,
+            "-i",
+            self.address,
+            "-p",
+            str(self.port),
+            "-m",
+            "1",
+            "-key",
+            "own",
+            self.where,
+            "-key",
+            "peer",
+            self.peer.where,
+            "-cid_str",
+            self.call_id,
+            "-trace_msg",
+            "-message_file",
+            self._file.with_suffix(".msg"),
+            "-trace_err",
+            "-error_file",
+            self._file.with_suffix(".err"),
+            "-nostdin",
+            "-timeout",
+            "25",
+            "-timeout_error",
+            "-default_behaviors",
+            "none",
+        ]
         with open(self._file.with_suffix(".out"), "wb") as out:
             self._process = await asyncio.create_subprocess_exec(
-                *netns.command_in(self.place, [str(word) for word in command]), stdout=out, stderr=out)
+                *netns.command_in(self.place, [str(word) for word in command]),
+                stdout=out,
+                stderr=out,
+            )
         if not self._calls:
             await self._listening()
 
     async def got(self, what, cseq=None, method="INVITE"):
-        """The received message: a status (with the request's number and method) or a request's method."""
+        """The received message: a status (of a request's number and method) or a method."""
+
         def fits(message):
             if isinstance(what, int):
-                return message.status == what and message.method == method and \
-                    (cseq is None or message["CSeq"].startswith(f"{cseq} "))
-            return message.start.startswith(what + " ") and (cseq is None or message["CSeq"].startswith(f"{cseq} "))
-        return await self._await(lambda: next((m for m in self.received if fits(m)), None), f"no {what} came")
+                return (
+                    message.status == what
+                    and message.method == method
+                    and (cseq is None or message["CSeq"].startswith(f"{cseq} "))
+                )
+            return message.start.startswith(what + " ") and (
+                cseq is None or message["CSeq"].startswith(f"{cseq} ")
+            )
+
+        return await self._await(
+            lambda: next((m for m in self.received if fits(m)), None), f"no {what} came"
+        )
 
     async def did_send(self, what):
         """The sent message whose start line begins so."""
-        return await self._await(lambda: next((m for m in self.sent if m.start.startswith(what)), None),
-                                 f"{what} was not sent")
+        return await self._await(
+            lambda: next((m for m in self.sent if m.start.startswith(what)), None),
+            f"{what} was not sent",
+        )
 
     def open_gate(self):
-        """Lets the scenario go on. Looks like the last INVITE that came, for an answer to that repeats its headers."""
+        """Lets the scenario go on.
+
+        Looks like the last INVITE that came, for an answer to that repeats its headers.
+        """
         self._opened += 1
         invites = [message for message in self.received if message.start.startswith("INVITE ")]
-        headers = invites[-1].headers if invites else [
-            ("Via", f"SIP/2.0/UDP {self.where};branch=z9hG4bK-gate-{self._opened}"), ("From", "<sip:test@localhost>;tag=t"),
-            ("To", "<sip:test@localhost>"), ("Call-ID", self.call_id), ("CSeq", f"{self._opened} NOTIFY")]
-        headers = [header for header in headers if header[0].lower() not in ("content-length", "content-type")]
+        headers = (
+            invites[-1].headers
+            if invites
+            else [
+                ("Via", f"SIP/2.0/UDP {self.where};branch=z9hG4bK-gate-{self._opened}"),
+                ("From", "<sip:test@localhost>;tag=t"),
+                ("To", "<sip:test@localhost>"),
+                ("Call-ID", self.call_id),
+                ("CSeq", f"{self._opened} NOTIFY"),
+            ]
+        )
+        headers = [
+            header
+            for header in headers
+            if header[0].lower() not in ("content-length", "content-type")
+        ]
         headers += [("X-Gate", str(self._opened)), ("Content-Length", "0")]
         notify = Message(f"NOTIFY sip:{self.name}@{self.where} SIP/2.0", headers, "")
         with netns.udp_socket(self.place, self.address) as sock:
@@ -202,28 +266,47 @@ class UserAgent:
         if self._process and self._process.returncode is None:
             self._process.kill()
 
-    # -- inside -------------------------------------------------------------------------------------------------
-
     def _branch(self, method, cseq):
         return f"z9hG4bK-{self.call_id}-{method}-{cseq}"
 
     def _request(self, method, body, headers=(), branch=None):
-        # Square brackets are sipp's own: those of an IPv6 address come in through the keys own and peer.
+        # Square brackets are sipp's own: those of an IPv6 address come in through its keys.
         target = "[next_url]" if self._dialog else f"sip:{self.peer.name}@[peer]"
         lines = [
             f"{method} {target} SIP/2.0",
             f"Via: SIP/2.0/UDP [own];branch={self._branch(branch or method, self._cseq)}",
             "[routes]" if self._dialog else None,
             f"From: <{self.uri}>;tag={self.tag}",
-            f"To: <{self.peer.uri}>" + (f";tag={self.peer.tag}" if self._dialog else
-                                        "[peer_tag_param]" if method == "ACK" else ""),
-            f"Call-ID: {self.call_id}", f"CSeq: {self._cseq} {method}", "Max-Forwards: 70",
-            f"Contact: <sip:{self.name}@[own]>", f"User-Agent: {self.agent}", *headers]
+            f"To: <{self.peer.uri}>"
+            + (
+                f";tag={self.peer.tag}"
+                if self._dialog
+                else "[peer_tag_param]"
+                if method == "ACK"
+                else ""
+            ),
+            f"Call-ID: {self.call_id}",
+            f"CSeq: {self._cseq} {method}",
+            "Max-Forwards: 70",
+            f"Contact: <sip:{self.name}@[own]>",
+            f"User-Agent: {self.agent}",
+            *headers,
+        ]
         self._steps.append(self._send(lines, body))
 
     def _response(self, status, body, via, to, headers=(), cseq="[last_CSeq:]"):
-        lines = [f"SIP/2.0 {status} {REASONS[status]}", via, "[last_Record-Route:]", "[last_From:]", to,
-                 "[last_Call-ID:]", cseq, f"Contact: <sip:{self.name}@[own]>", f"User-Agent: {self.agent}", *headers]
+        lines = [
+            f"SIP/2.0 {status} {REASONS[status]}",
+            via,
+            "[last_Record-Route:]",
+            "[last_From:]",
+            to,
+            "[last_Call-ID:]",
+            cseq,
+            f"Contact: <sip:{self.name}@[own]>",
+            f"User-Agent: {self.agent}",
+            *headers,
+        ]
         self._steps.append(self._send(lines, body))
 
     @staticmethod
@@ -276,7 +359,7 @@ class UserAgent:
             end = match.end() + int(match[2])
             if end > len(news):
                 break
-            message = read_message(news[match.end():end].decode())
+            message = read_message(news[match.end() : end].decode())
             if not message.start.startswith("NOTIFY"):
                 (self.sent if match[1] == b"sent" else self.received).append(message)
             place = end
