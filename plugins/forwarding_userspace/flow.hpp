@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <mediaproxy/forwarding.h>
+
+#include "endpoint.hpp"
+#include "rate_meter.hpp"
+
+namespace forwarding_userspace
+{
+
+struct Flow;
+
+/// How a leg's socket is read: packet by packet, or in bursts with room for large datagrams.
+enum class Path : std::uint8_t { packets, bursts };
+
+/// What the kernel is doing for a leg right now (io_uring only).
+enum class Operation : std::uint8_t { none, receive, poll };
+
+/// One socket of a flow and the party behind it. Made by the core thread; from install to remove
+/// only its worker touches it.
+struct Leg {
+    int fd = -1;
+    std::uint32_t side = MP_SIDE_CALLER;
+    SocketAddress remote;           ///< whom it hears, and where the other leg's packets go
+    std::uint32_t header_bytes = 0; ///< IP and UDP headers of each packet
+    Leg* other = nullptr;
+    Flow* flow = nullptr;
+
+    mp_traffic received{};
+    std::int64_t seen_ms = -1;
+
+    RateMeter rate;
+    std::uint32_t appetite = 1; ///< packets to try in the next visit (epoll only)
+    Path path = Path::packets;
+    Operation operation = Operation::none;
+    bool leaving = false;     ///< being detached: do not read on
+    bool gro = false;         ///< UDP_GRO is set on the socket
+    bool oversize = false;    ///< sends datagrams that only the burst path's buffers hold
+    bool gso_refused = false; ///< the way out cannot do UDP_SEGMENT
+
+    void count(std::uint64_t packets, std::uint64_t payload, std::int64_t now)
+    {
+        received.packets += packets;
+        received.bytes += payload + packets * header_bytes;
+        seen_ms = now;
+    }
+};
+
+/// Sockets and parties of a flow, by side; the sockets are the host's.
+struct Move {
+    struct Side {
+        int fd;
+        SocketAddress remote;
+        std::uint32_t header_bytes;
+    };
+    std::array<Side, 2> sides;
+};
+
+/// One flow with its two legs; index 0 is the caller's, 1 the callee's.
+struct Flow {
+    mp_flow_id id = 0;
+    std::size_t place = 0; ///< in its worker's list
+    bool failed = false;   ///< reported as lost, waits for its removal
+    std::array<Leg, 2> legs;
+
+    explicit Flow(mp_flow_id flow_id) : id(flow_id)
+    {
+        for (std::uint32_t side = 0; side < 2; ++side) {
+            legs[side].side = side;
+            legs[side].flow = this;
+            legs[side].other = &legs[1 - side];
+        }
+    }
+    Flow(const Flow&) = delete;
+    Flow& operator=(const Flow&) = delete;
+
+    void move_to(const Move& move)
+    {
+        for (std::size_t side = 0; side < legs.size(); ++side) {
+            legs[side].fd = move.sides[side].fd;
+            legs[side].remote = move.sides[side].remote;
+            legs[side].header_bytes = move.sides[side].header_bytes;
+        }
+    }
+
+    mp_flow_reading reading() const
+    {
+        return {id, legs[0].received, legs[1].received, legs[0].seen_ms, legs[1].seen_ms};
+    }
+};
+
+} // namespace forwarding_userspace

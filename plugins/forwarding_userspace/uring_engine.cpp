@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include <liburing.h>
+#include <poll.h>
+
+#include "burst_path.hpp"
+#include "engine.hpp"
+#include "socket_options.hpp"
+#include "uring_buffers.hpp"
+
+namespace forwarding_userspace
+{
+namespace
+{
+
+/// What a completion is about, in the low bits of its user data; the rest is the leg's address.
+enum class Topic : std::uint64_t { wake = 0, receive = 1, poll = 2, nothing = 3 };
+constexpr std::uint64_t topic_mask = 3;
+
+std::uint64_t tag(Topic topic, const Leg* leg = nullptr)
+{
+    return reinterpret_cast<std::uintptr_t>(leg) | static_cast<std::uint64_t>(topic);
+}
+
+/// io_uring: one multishot receive for each socket into shared buffers; sends are queued while
+/// completions are read and submitted together. A fat leg is polled and served in bursts instead.
+///
+/// Sends are MSG_DONTWAIT, so the kernel carries them out (or refuses them) while it takes the
+/// submission: their buffers are free again as soon as the queue is empty, without a completion.
+class UringEngine final : public Engine
+{
+public:
+    explicit UringEngine(const Environment& environment)
+        : environment_(environment), bursts_(environment.host, environment.gso)
+    {
+        receive_header_.msg_namelen = sizeof(sockaddr_in6);
+    }
+    ~UringEngine() override
+    {
+        if (open_)
+            io_uring_queue_exit(&ring_);
+    }
+
+    /// 0 or a negative errno.
+    int open();
+
+    void attach(Flow& flow) override;
+    void detach(std::span<Flow* const> flows) override;
+    void wait(Wait how) override;
+    void process() override;
+
+private:
+    static constexpr unsigned queue_entries = 1024;
+    static constexpr unsigned most_sends = 64; // a longer batch keeps the core thread waiting
+
+    io_uring_sqe* next_entry();
+    void watch_wake_up();
+    void arm(Leg& leg);
+    void cancel(const Leg& leg);
+    void submit();
+    void submitted();
+    void rearm();
+
+    void complete(const io_uring_cqe& completion);
+    void received(Leg& leg, const io_uring_cqe& completion);
+    bool forward(Leg& leg, const io_uring_cqe& completion);
+    void judge_rate(Leg& leg);
+    void receive_ended(Leg& leg, int result);
+    void polled(Leg& leg, int result);
+    void enter_bursts(Leg& leg);
+    bool fail_if_hopeless(Leg& leg, int result);
+
+    Environment environment_;
+    BurstPath bursts_;
+    io_uring ring_{};
+    bool open_ = false;
+    UringBuffers buffers_; // after ring_: unmapped while nothing uses it
+    msghdr receive_header_{};
+    std::vector<Leg*> unarmed_; ///< to be armed in the next turn
+    unsigned leaving_ = 0;      ///< legs whose cancelled operation has not ended yet
+    unsigned sends_ = 0;        ///< queued and not yet submitted
+    std::uint64_t turn_ = 0;
+    std::int64_t now_ = 0;
+};
+
+int UringEngine::open()
+{
+    io_uring_params parameters{};
+    parameters.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+                       IORING_SETUP_DEFER_TASKRUN;
+    parameters.cq_entries = 4 * UringBuffers::count; // more than can complete in one turn
+    if (const int result = io_uring_queue_init_params(queue_entries, &ring_, &parameters);
+        result != 0)
+        return result;
+    open_ = true;
+    if (const int result = buffers_.register_with(ring_); result != 0)
+        return result;
+    watch_wake_up();
+    return 0;
+}
+
+/// Never nothing: the kernel takes all queued entries at each submission.
+io_uring_sqe* UringEngine::next_entry()
+{
+    io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+    while (entry == nullptr) {
+        submit();
+        entry = io_uring_get_sqe(&ring_);
+    }
+    return entry;
+}
+
+void UringEngine::watch_wake_up()
+{
+    io_uring_sqe* entry = next_entry();
+    io_uring_prep_poll_multishot(entry, environment_.wake_fd, POLLIN);
+    entry->user_data = tag(Topic::wake);
+}
+
+void UringEngine::arm(Leg& leg)
+{
+    io_uring_sqe* entry = next_entry();
+    if (leg.path == Path::bursts) {
+        io_uring_prep_poll_add(entry, leg.fd, POLLIN);
+        entry->user_data = tag(Topic::poll, &leg);
+        leg.operation = Operation::poll;
+        return;
+    }
+    io_uring_prep_recvmsg_multishot(entry, leg.fd, &receive_header_, 0);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = UringBuffers::group;
+    entry->user_data = tag(Topic::receive, &leg);
+    leg.operation = Operation::receive;
+}
+
+void UringEngine::cancel(const Leg& leg)
+{
+    const auto topic = leg.operation == Operation::poll ? Topic::poll : Topic::receive;
+    io_uring_sqe* entry = next_entry();
+    io_uring_prep_cancel64(entry, tag(topic, &leg), 0);
+    entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    entry->user_data = tag(Topic::nothing);
+}
+
+void UringEngine::attach(Flow& flow)
+{
+    for (Leg& leg : flow.legs)
+        arm(leg);
+}
+
+void UringEngine::detach(std::span<Flow* const> flows)
+{
+    const auto each_leg = [flows](auto&& act) {
+        for (Flow* flow : flows)
+            for (Leg& leg : flow->legs)
+                act(leg);
+    };
+    const auto cancel_if_running = [this](Leg& leg) {
+        if (leg.operation != Operation::none)
+            cancel(leg);
+    };
+    std::erase_if(unarmed_, [flows](const Leg* leg) {
+        return std::find(flows.begin(), flows.end(), leg->flow) != flows.end();
+    });
+    each_leg([this](Leg& leg) {
+        leg.leaving = true;
+        leaving_ += leg.operation != Operation::none ? 1 : 0;
+    });
+    while (leaving_ > 0) {
+        // Cancelling again is harmless, and needed when an operation was just then running.
+        each_leg(cancel_if_running);
+        __kernel_timespec patience{0, 1'000'000};
+        io_uring_cqe* first = nullptr;
+        io_uring_submit_and_wait_timeout(&ring_, &first, 1, &patience, nullptr);
+        submitted();
+        unsigned head = 0;
+        unsigned seen = 0;
+        io_uring_cqe* completion = nullptr;
+        io_uring_for_each_cqe(&ring_, head, completion)
+        {
+            ++seen;
+            complete(*completion);
+        }
+        io_uring_cq_advance(&ring_, seen);
+    }
+    submit();
+    each_leg([this](Leg& leg) {
+        bursts_.leave(leg, now_);
+        leg.leaving = false;
+    });
+}
+
+void UringEngine::wait(Wait how)
+{
+    rearm();
+    if (how == Wait::for_work)
+        io_uring_submit_and_wait(&ring_, 1);
+    else
+        io_uring_submit_and_get_events(&ring_);
+    submitted();
+    ++turn_;
+    now_ = boot_time_ms();
+}
+
+void UringEngine::process()
+{
+    unsigned head = 0;
+    unsigned seen = 0;
+    io_uring_cqe* completion = nullptr;
+    io_uring_for_each_cqe(&ring_, head, completion)
+    {
+        ++seen;
+        complete(*completion);
+        if (sends_ >= most_sends)
+            submit();
+        if (environment_.attention.load(std::memory_order_relaxed))
+            break;
+    }
+    io_uring_cq_advance(&ring_, seen);
+    if (environment_.attention.load(std::memory_order_relaxed))
+        submit(); // what follows may move an address that a queued send points at
+}
+
+void UringEngine::submit()
+{
+    io_uring_submit(&ring_);
+    submitted();
+}
+
+/// After a submission; where the kernel took only a part the rest keeps its buffers.
+void UringEngine::submitted()
+{
+    if (io_uring_sq_ready(&ring_) > 0)
+        return;
+    sends_ = 0;
+    buffers_.put_back_lent();
+    buffers_.publish();
+}
+
+void UringEngine::rearm()
+{
+    for (Leg* leg : unarmed_)
+        arm(*leg);
+    unarmed_.clear();
+}
+
+void UringEngine::complete(const io_uring_cqe& completion)
+{
+    const auto topic = static_cast<Topic>(completion.user_data & topic_mask);
+    auto* leg = reinterpret_cast<Leg*>(completion.user_data & ~topic_mask);
+    switch (topic) {
+    case Topic::wake:
+        if ((completion.flags & IORING_CQE_F_MORE) == 0)
+            watch_wake_up();
+        return;
+    case Topic::receive:
+        return received(*leg, completion);
+    case Topic::poll:
+        return polled(*leg, completion.res);
+    case Topic::nothing: // a send or a cancellation that failed
+        return;
+    }
+}
+
+void UringEngine::received(Leg& leg, const io_uring_cqe& completion)
+{
+    if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
+        const auto id = static_cast<std::uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+        if (forward(leg, completion))
+            buffers_.lend(id);
+        else
+            buffers_.put_back(id);
+    }
+    if ((completion.flags & IORING_CQE_F_MORE) == 0)
+        receive_ended(leg, completion.res);
+}
+
+/// True when a send was queued that still needs the buffer.
+bool UringEngine::forward(Leg& leg, const io_uring_cqe& completion)
+{
+    const auto id = static_cast<std::uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+    io_uring_recvmsg_out* packet =
+        io_uring_recvmsg_validate(buffers_.at(id), completion.res, &receive_header_);
+    if (packet == nullptr)
+        return false;
+    if ((packet->flags & MSG_TRUNC) != 0) {
+        // Its end is gone; the next ones will find larger buffers.
+        leg.oversize = true;
+        enter_bursts(leg);
+        return false;
+    }
+    const auto& source = *static_cast<const sockaddr*>(io_uring_recvmsg_name(packet));
+    void* payload = io_uring_recvmsg_payload(packet, &receive_header_);
+    const unsigned size = io_uring_recvmsg_payload_length(packet, completion.res, &receive_header_);
+    if (!same_endpoint(source, leg.remote)) {
+        environment_.host.stray(leg, source, payload, size);
+        return false;
+    }
+    leg.count(1, size, now_);
+    judge_rate(leg);
+    io_uring_sqe* entry = next_entry();
+    io_uring_prep_send(entry, leg.other->fd, payload, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    io_uring_prep_send_set_addr(entry, &leg.other->remote.any,
+                                static_cast<std::uint16_t>(leg.other->remote.size));
+    entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    entry->user_data = tag(Topic::nothing);
+    ++sends_;
+    return true;
+}
+
+void UringEngine::judge_rate(Leg& leg)
+{
+    const auto verdict = leg.rate.count(1, turn_, now_);
+    if (verdict == RateMeter::Verdict::fat && environment_.gso == Gso::automatic)
+        enter_bursts(leg);
+}
+
+/// The receive is cancelled first: only when it has ended may datagrams come joined.
+void UringEngine::enter_bursts(Leg& leg)
+{
+    if (leg.path == Path::bursts || leg.leaving)
+        return;
+    leg.path = Path::bursts;
+    if (leg.operation == Operation::receive)
+        cancel(leg);
+}
+
+void UringEngine::receive_ended(Leg& leg, int result)
+{
+    leg.operation = Operation::none;
+    if (leg.leaving) {
+        --leaving_;
+        return;
+    }
+    if (fail_if_hopeless(leg, result))
+        return;
+    if (result < 0 && result != -ENOBUFS && result != -ECANCELED)
+        clear_errors(leg.fd);
+    if (leg.path == Path::bursts)
+        bursts_.enter(leg);
+    unarmed_.push_back(&leg);
+}
+
+void UringEngine::polled(Leg& leg, int result)
+{
+    leg.operation = Operation::none;
+    if (leg.leaving) {
+        --leaving_;
+        return;
+    }
+    if (fail_if_hopeless(leg, result))
+        return;
+    if (result < 0 || (result & POLLERR) != 0)
+        clear_errors(leg.fd);
+    const auto verdict = bursts_.serve(leg, turn_, now_);
+    if (verdict == RateMeter::Verdict::thin && !leg.oversize) {
+        bursts_.leave(leg, now_);
+        leg.rate.rest(now_);
+    }
+    unarmed_.push_back(&leg);
+}
+
+/// A descriptor that is no socket will not become one.
+bool UringEngine::fail_if_hopeless(Leg& leg, int result)
+{
+    if (result != -EBADF && result != -ENOTSOCK && result != -EOPNOTSUPP && result != -EINVAL)
+        return false;
+    if (!leg.flow->failed)
+        environment_.host.lost(*leg.flow);
+    leg.flow->failed = true;
+    return true;
+}
+
+} // namespace
+
+std::unique_ptr<Engine> make_uring_engine(const Engine::Environment& environment, mp_error& error)
+{
+    auto engine = std::make_unique<UringEngine>(environment);
+    const int result = engine->open();
+    if (result == 0)
+        return engine;
+    std::snprintf(error.message, sizeof error.message,
+                  "engine io_uring: %s (Linux 6.1 or newer is needed, and permission to use it)",
+                  std::strerror(-result));
+    return nullptr;
+}
+
+} // namespace forwarding_userspace

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "plugin_host.hpp"
+
+#include <chrono>
+
+#include <dlfcn.h>
+
+namespace forwarding_test
+{
+
+PluginHost::PluginHost(const std::string& path, const SettingList& settings)
+{
+    load(path);
+    bridge_.self = this;
+    bridge_.host.struct_size = sizeof bridge_.host;
+    bridge_.host.abi = MP_ABI_VERSION;
+    bridge_.host.version = "test";
+    bridge_.host.owner = "test";
+    bridge_.host.state_dir = "";
+    bridge_.host.log = [](const mp_host*, mp_log_level, const char*) {};
+    events_.struct_size = sizeof events_;
+    events_.lost = [](const mp_host* host, mp_flow_id id, std::uint32_t) {
+        PluginHost& self = of(host);
+        const std::lock_guard lock(self.mutex_);
+        self.lost_.push_back(id);
+        self.changed_.notify_all();
+    };
+    events_.stray = [](const mp_host* host, mp_flow_id id, std::uint32_t side,
+                       const mp_endpoint* from, const void* data, std::uint32_t size) {
+        PluginHost& self = of(host);
+        const std::lock_guard lock(self.mutex_);
+        self.strays_.push_back({id, side, *from, {static_cast<const char*>(data), size}});
+        self.changed_.notify_all();
+    };
+    events_.readings = [](const mp_host* host, std::uint64_t request,
+                          const mp_flow_reading* readings, std::uint32_t count,
+                          std::uint32_t last) {
+        PluginHost& self = of(host);
+        const std::lock_guard lock(self.mutex_);
+        for (std::uint32_t i = 0; i < count; ++i)
+            self.readings_[readings[i].id] = readings[i];
+        if (last == 1)
+            self.answered_ = request;
+        self.changed_.notify_all();
+    };
+    std::vector<mp_setting> list;
+    for (const auto& [key, value] : settings)
+        list.push_back({key.c_str(), value.c_str()});
+    mp_error error{};
+    const mp_status status =
+        forwarding_->create(&bridge_.host, &events_, list.data(),
+                            static_cast<std::uint32_t>(list.size()), &instance_, &error);
+    if (status != MP_OK)
+        throw Refused(status, error.message);
+}
+
+PluginHost::~PluginHost() { forwarding_->destroy(instance_, MP_DESTROY_REMOVE); }
+
+void PluginHost::load(const std::string& path)
+{
+    // Never closed: sanitizers need the symbols at exit.
+    library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library_ == nullptr)
+        throw std::runtime_error(dlerror());
+    plugin_ = static_cast<const mp_plugin*>(dlsym(library_, MP_PLUGIN_SYMBOL));
+    if (plugin_ == nullptr)
+        throw std::runtime_error(dlerror());
+    forwarding_ = static_cast<const mp_forwarding*>(plugin_->get_interface(MP_FORWARDING));
+}
+
+mp_status PluginHost::install(const mp_flow& flow, std::string* message)
+{
+    const mp_flow* const flows[] = {&flow};
+    mp_status each = MP_OK;
+    mp_error error{};
+    const mp_status status = forwarding_->install(instance_, flows, 1, &each, &error);
+    if (message != nullptr)
+        *message = error.message;
+    return status != MP_OK ? status : each;
+}
+
+mp_status PluginHost::replace(const mp_flow& flow, mp_flow_reading& until_now)
+{
+    mp_error error{};
+    return forwarding_->replace(instance_, &flow, &until_now, &error);
+}
+
+mp_status PluginHost::remove(const std::vector<mp_flow_id>& ids,
+                             std::vector<mp_flow_reading>& finals)
+{
+    finals.resize(ids.size());
+    mp_error error{};
+    return forwarding_->remove(instance_, ids.data(), static_cast<std::uint32_t>(ids.size()),
+                               finals.data(), &error);
+}
+
+mp_flow_reading PluginHost::remove(mp_flow_id id)
+{
+    std::vector<mp_flow_reading> finals;
+    if (remove({id}, finals) != MP_OK)
+        throw std::runtime_error("remove failed");
+    return finals.front();
+}
+
+std::vector<mp_status> PluginHost::adopt(const std::vector<const mp_flow*>& flows)
+{
+    std::vector<mp_status> each(flows.size(), MP_OK);
+    std::vector<mp_flow_reading> so_far(flows.size());
+    mp_error error{};
+    forwarding_->adopt(instance_, flows.data(), static_cast<std::uint32_t>(flows.size()),
+                       each.data(), so_far.data(), &error);
+    return each;
+}
+
+std::map<mp_flow_id, mp_flow_reading> PluginHost::read()
+{
+    {
+        const std::lock_guard lock(mutex_);
+        readings_.clear();
+        ++request_;
+    }
+    mp_error error{};
+    forwarding_->read(instance_, request_, &error);
+    if (!await([this] { return answered_ == request_; }))
+        throw std::runtime_error("read() was not answered");
+    const std::lock_guard lock(mutex_);
+    return readings_;
+}
+
+bool PluginHost::await_strays(std::size_t count)
+{
+    return await([this, count] { return strays_.size() >= count; });
+}
+
+bool PluginHost::await_lost(std::size_t count)
+{
+    return await([this, count] { return lost_.size() >= count; });
+}
+
+bool PluginHost::await(const std::function<bool()>& reached)
+{
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), reached);
+}
+
+std::vector<Stray> PluginHost::strays()
+{
+    const std::lock_guard lock(mutex_);
+    return strays_;
+}
+
+std::vector<mp_flow_id> PluginHost::lost()
+{
+    const std::lock_guard lock(mutex_);
+    return lost_;
+}
+
+} // namespace forwarding_test

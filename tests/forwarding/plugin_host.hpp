@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <mediaproxy/forwarding.h>
+
+namespace forwarding_test
+{
+
+using SettingList = std::vector<std::pair<std::string, std::string>>;
+
+/// create() said no.
+struct Refused : std::runtime_error {
+    Refused(mp_status code, const char* message) : std::runtime_error(message), status(code) {}
+    mp_status status;
+};
+
+struct Stray {
+    mp_flow_id flow;
+    std::uint32_t side;
+    mp_endpoint from;
+    std::string data;
+};
+
+/// The least daemon that a forwarding back end can live in: loads the shared object, makes one
+/// instance and keeps what it reports.
+class PluginHost
+{
+public:
+    PluginHost(const std::string& path, const SettingList& settings);
+    PluginHost(const PluginHost&) = delete;
+    PluginHost& operator=(const PluginHost&) = delete;
+    ~PluginHost();
+
+    const mp_plugin& plugin() const { return *plugin_; }
+    std::uint32_t flags() const { return forwarding_->flags; }
+
+    mp_status install(const mp_flow& flow, std::string* message = nullptr);
+    mp_status replace(const mp_flow& flow, mp_flow_reading& until_now);
+    mp_status remove(const std::vector<mp_flow_id>& ids, std::vector<mp_flow_reading>& finals);
+    mp_flow_reading remove(mp_flow_id id);
+    std::vector<mp_status> adopt(const std::vector<const mp_flow*>& flows);
+
+    /// Asks for all flows and waits for the last piece.
+    std::map<mp_flow_id, mp_flow_reading> read();
+
+    /// Waits, a few seconds at most; true when so many have come.
+    bool await_strays(std::size_t count);
+    bool await_lost(std::size_t count);
+
+    std::vector<Stray> strays();
+    std::vector<mp_flow_id> lost();
+
+private:
+    /// What callbacks get, with the way back. mp_host comes first.
+    struct Bridge {
+        mp_host host;
+        PluginHost* self;
+    };
+
+    static PluginHost& of(const mp_host* host)
+    {
+        return *reinterpret_cast<const Bridge*>(host)->self;
+    }
+    void load(const std::string& path);
+    bool await(const std::function<bool()>& reached);
+
+    void* library_ = nullptr;
+    const mp_plugin* plugin_ = nullptr;
+    const mp_forwarding* forwarding_ = nullptr;
+    void* instance_ = nullptr;
+    Bridge bridge_{};
+    mp_flow_events events_{};
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<Stray> strays_;
+    std::vector<mp_flow_id> lost_;
+    std::map<mp_flow_id, mp_flow_reading> readings_;
+    std::uint64_t request_ = 0;
+    std::uint64_t answered_ = 0;
+};
+
+} // namespace forwarding_test
