@@ -54,7 +54,10 @@ PluginHost::PluginHost(const std::string& path, const SettingList& settings)
         throw Refused(status, error.message);
 }
 
-PluginHost::~PluginHost() { forwarding_->destroy(instance_, MP_DESTROY_REMOVE); }
+PluginHost::~PluginHost()
+{
+    forwarding_->destroy(instance_, MP_DESTROY_REMOVE);
+}
 
 void PluginHost::load(const std::string& path)
 {

@@ -76,8 +76,8 @@ mp_endpoint loopback(Family family)
 
 } // namespace
 
-UdpPhone::UdpPhone(Family family) :
-    fd_(socket(family == Family::ipv4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+UdpPhone::UdpPhone(Family family)
+    : fd_(socket(family == Family::ipv4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0))
 {
     if (fd_ < 0)
         fail("socket");
@@ -91,8 +91,8 @@ UdpPhone::UdpPhone(Family family) :
     setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 }
 
-UdpPhone::UdpPhone(UdpPhone&& other) noexcept :
-    fd_(std::exchange(other.fd_, -1)), endpoint_(other.endpoint_)
+UdpPhone::UdpPhone(UdpPhone&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), endpoint_(other.endpoint_)
 {
 }
 

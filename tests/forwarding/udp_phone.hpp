@@ -42,9 +42,9 @@ bool same(const mp_endpoint& a, const mp_endpoint& b);
 struct Call {
     UdpPhone caller, relay_caller, relay_callee, callee;
 
-    explicit Call(Family caller_family = Family::ipv4, Family callee_family = Family::ipv4) :
-        caller(caller_family), relay_caller(caller_family), relay_callee(callee_family),
-        callee(callee_family)
+    explicit Call(Family caller_family = Family::ipv4, Family callee_family = Family::ipv4)
+        : caller(caller_family), relay_caller(caller_family), relay_callee(callee_family),
+          callee(callee_family)
     {
     }
     mp_flow flow(mp_flow_id id) const;

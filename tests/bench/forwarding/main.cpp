@@ -192,8 +192,8 @@ void print(const Row& row)
 {
     const Outcome& o = row.outcome;
     std::printf("%-10s  %7u  %-8s  %9.0f  %8.2f  %9llu  %6lld  %5llu\n", name(row.plan.load),
-                row.plan.streams, name(row.plan.relay), o.packets_per_second,
-                o.cpu_us_per_packet, static_cast<unsigned long long>(o.received),
+                row.plan.streams, name(row.plan.relay), o.packets_per_second, o.cpu_us_per_packet,
+                static_cast<unsigned long long>(o.received),
                 static_cast<long long>(o.sent) - static_cast<long long>(o.received),
                 static_cast<unsigned long long>(o.wrong));
     std::fflush(stdout);
@@ -223,8 +223,8 @@ void write_json(const std::string& path, const std::vector<Row>& rows, double ep
     for (const Row& row : rows) {
         const Outcome& o = row.outcome;
         out << separator << "  {\"load\": \"" << name(row.plan.load)
-            << "\", \"streams\": " << row.plan.streams << ", \"relay\": \""
-            << name(row.plan.relay) << "\", \"packets_per_second\": " << o.packets_per_second
+            << "\", \"streams\": " << row.plan.streams << ", \"relay\": \"" << name(row.plan.relay)
+            << "\", \"packets_per_second\": " << o.packets_per_second
             << ", \"cpu_us_per_packet\": " << o.cpu_us_per_packet << ", \"sent\": " << o.sent
             << ", \"received\": " << o.received << ", \"wrong\": " << o.wrong
             << ", \"relay_counted\": " << o.relay_counted << "}";
