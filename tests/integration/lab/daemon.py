@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -128,6 +129,10 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def resume(self):
+        if self.alive():
+            self.process.send_signal(signal.SIGCONT)
 
     def wait(self, patience):
         """Its exit status, once it has ended by itself."""
