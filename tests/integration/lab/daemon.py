@@ -86,7 +86,9 @@ class Daemon:
 
     @property
     def control_socket(self):
-        return self.folder / self.settings["dispatcher"]["socket_path"]
+        return pathlib.Path(
+            self.settings["runtime_dir"], self.settings["dispatcher"]["socket_path"]
+        )
 
     @property
     def pid(self):
@@ -214,7 +216,9 @@ class Daemon:
 
     def rows(self, call_id=None):
         """The accounting rows: (call_id, from_tag, to_tag, the statistics)."""
-        path = self.folder / self.settings["accounting"]["sqlite"]["path"]
+        path = pathlib.Path(
+            self.settings["runtime_dir"], self.settings["accounting"]["sqlite"]["path"]
+        )
         if not path.exists():
             return []
         with contextlib.closing(

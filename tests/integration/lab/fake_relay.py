@@ -45,6 +45,7 @@ class FakeRelay:
     def __init__(self, endpoint, certs, on_update):
         self.on_update = on_update
         self.requests = []  # (command, seq, headers)
+        self.pongs = 0
         self.asked_for_sessions = threading.Event()
         self.closed = threading.Event()
         self._link = connect(endpoint, certs)
@@ -79,6 +80,8 @@ class FakeRelay:
                 self.closed.set()
                 return
             unread += news
+            while unread.startswith(b"pong\r\n"):
+                self.pongs, unread = self.pongs + 1, unread[6:]
             while b"\r\n\r\n" in unread:
                 request, unread = unread.split(b"\r\n\r\n", 1)
                 self._answer(request.decode())
