@@ -2,6 +2,15 @@
 #ifndef MEDIAPROXY_ACCOUNTING_H
 #define MEDIAPROXY_ACCOUNTING_H
 
+/* Takes the record of every finished session somewhere.
+ *
+ *   create -> open -> write -> write -> ... -> destroy
+ *              ^        |
+ *              +--------+  after MP_E_AGAIN, a little later, with the same records again
+ *
+ * The daemon keeps each record on disk until write() has it, also over a crash: a record may come
+ * twice, with the same record_id. */
+
 #include <mediaproxy/plugin.h>
 
 #ifdef __cplusplus
@@ -73,7 +82,8 @@ typedef struct mp_accounting {
     mp_status (*write)(void *instance, const mp_session_record *const *records, uint32_t count,
                        uint32_t *done, mp_error *error);
 
-    /* A blocking open() or write() returns soon, with MP_E_AGAIN. Optional. [any-thread] */
+    /* The daemon stops: a blocking open() or write(), and one that begins later, returns soon with
+     * MP_E_AGAIN. Optional. [any-thread] */
     void (*cancel)(void *instance);
 
     /* After the last write() returned. Must not fail. [core-thread] */

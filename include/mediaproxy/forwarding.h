@@ -2,6 +2,13 @@
 #ifndef MEDIAPROXY_FORWARDING_H
 #define MEDIAPROXY_FORWARDING_H
 
+/* Forwards the packets of learned flows past the daemon, in the kernel or in threads of its own.
+ *
+ *   create -> adopt -> (install, replace, read, remove)* -> destroy
+ *
+ * The daemon relays by itself whatever is not installed: a call is never lost because a back end
+ * fails, it only costs more. */
+
 #include <mediaproxy/plugin.h>
 
 #ifdef __cplusplus
@@ -79,7 +86,8 @@ typedef struct mp_forwarding {
     mp_status (*adopt)(void *instance, const mp_flow *const *flows, uint32_t count,
                        mp_status *each, mp_flow_reading *so_far, mp_error *error);
 
-    /* One transaction. Where each[i] is not MP_OK the host keeps relaying flow i by itself. [core-thread, must not block] */
+    /* One transaction. Writes each[i]; where it is not MP_OK the host keeps relaying flow i by itself.
+     * [core-thread, must not block] */
     mp_status (*install)(void *instance, const mp_flow *const *flows, uint32_t count,
                          mp_status *each, mp_error *error);
 
@@ -91,7 +99,8 @@ typedef struct mp_forwarding {
     mp_status (*remove)(void *instance, const mp_flow_id *ids, uint32_t count,
                         mp_flow_reading *finals, mp_error *error);
 
-    /* All flows; answered by events->readings(). [core-thread, must not block] */
+    /* All flows; answered by events->readings(), once with `last`, also when there are no flows.
+     * [core-thread, must not block] */
     mp_status (*read)(void *instance, uint64_t request, mp_error *error);
 
     /* Join your threads here. [core-thread, at stop] */

@@ -2,6 +2,22 @@
 #ifndef MEDIAPROXY_PLUGIN_H
 #define MEDIAPROXY_PLUGIN_H
 
+/* A plugin is a shared object in the daemon's plugin folder. Its file is named after its kind and
+ * its name, accounting_NAME.so or forwarding_NAME.so, and it exports one constant, the
+ * mp_plugin at the end of this header:
+ *
+ *   dlopen -> mediaproxy_plugin: abi, struct_size, name checked, then the setting_keys
+ *          -> get_interface(MP_ACCOUNTING or MP_FORWARDING) -> that vtable's create()
+ *          -> ... -> destroy() -> dlclose
+ *
+ * Every function says which thread calls it:
+ *   [core-thread]    the daemon's one event loop: must not block, unless it says that it may
+ *   [worker-thread]  a thread of this instance: may block; never two calls at a time
+ *   [any-thread]     any of them, also while another call is under way
+ *
+ * Arguments are borrowed for the call. Nothing is freed across the border, no C++ exception
+ * crosses it. mediaproxyd-plugin(7) is the guide. */
+
 #include <mediaproxy/types.h>
 
 #ifdef __cplusplus
@@ -37,10 +53,11 @@ typedef struct mp_host {
     const char *owner;     /* stable id of this daemon instance: mark kernel state with it */
     const char *state_dir; /* an existing folder for what the plugin must keep, "" if none */
 
-    /* [any-thread] */
+    /* One line, without the plugin's name and without a newline. For what is not the error of a
+     * call: that goes into mp_error and the daemon logs it. [any-thread] */
     void (*log)(const struct mp_host *host, mp_log_level level, const char *message);
 
-    /* Calls fn(user) on the core thread, soon, once. [any-thread] */
+    /* Calls fn(user) on the core thread, soon, once; not any more once destroy() began. [any-thread] */
     void (*post)(const struct mp_host *host, void (*fn)(void *user), void *user);
 
     /* Level-triggered. The plugin keeps owning fd and unwatches before it closes. [core-thread] */

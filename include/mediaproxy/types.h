@@ -2,6 +2,8 @@
 #ifndef MEDIAPROXY_TYPES_H
 #define MEDIAPROXY_TYPES_H
 
+/* The types that every plugin interface uses. Start at plugin.h. */
+
 #include <stddef.h>
 #include <stdint.h>
 

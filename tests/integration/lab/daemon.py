@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -86,9 +85,7 @@ class Daemon:
 
     @property
     def control_socket(self):
-        return pathlib.Path(
-            self.settings["runtime_dir"], self.settings["dispatcher"]["socket_path"]
-        )
+        return self.folder / self.settings["dispatcher"]["socket_path"]
 
     @property
     def pid(self):
@@ -131,10 +128,6 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
-
-    def resume(self):
-        if self.alive():
-            self.process.send_signal(signal.SIGCONT)
 
     def wait(self, patience):
         """Its exit status, once it has ended by itself."""
@@ -216,9 +209,7 @@ class Daemon:
 
     def rows(self, call_id=None):
         """The accounting rows: (call_id, from_tag, to_tag, the statistics)."""
-        path = pathlib.Path(
-            self.settings["runtime_dir"], self.settings["accounting"]["sqlite"]["path"]
-        )
+        path = self.folder / self.settings["accounting"]["sqlite"]["path"]
         if not path.exists():
             return []
         with contextlib.closing(

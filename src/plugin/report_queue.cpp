@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "plugin/report_queue.hpp"
+
+#include <asio/post.hpp>
+#include <utility>
+
+namespace mediaproxy::plugin
+{
+
+void ReportQueue::Batch::clear()
+{
+    lost.clear();
+    lost_ids.clear();
+    strays.clear();
+    packets.clear();
+    pieces.clear();
+    readings.clear();
+}
+
+ReportQueue::ReportQueue(asio::io_context& io, ForwardingEvents& events) : io_(io), events_(&events)
+{
+}
+
+void ReportQueue::lost(mp_flow_id id, std::uint32_t reason)
+{
+    const std::lock_guard lock(mutex_);
+    if (!waiting_.lost_ids.insert(id).second)
+        return;
+    waiting_.lost.push_back({id, reason});
+    post_once();
+}
+
+void ReportQueue::stray(mp_flow_id id, std::uint32_t side, const mp_endpoint& from,
+                        std::span<const std::byte> packet)
+{
+    const std::lock_guard lock(mutex_);
+    if (waiting_.strays.size() >= most_strays ||
+        waiting_.packets.size() + packet.size() > most_stray_bytes) {
+        ++strays_dropped_;
+        return;
+    }
+    waiting_.strays.push_back({id, from, side, waiting_.packets.size(), packet.size()});
+    waiting_.packets.insert(waiting_.packets.end(), packet.begin(), packet.end());
+    post_once();
+}
+
+void ReportQueue::readings(std::uint64_t request, std::span<const mp_flow_reading> readings,
+                           ForwardingEvents::Piece piece)
+{
+    const std::lock_guard lock(mutex_);
+    waiting_.pieces.push_back({request, waiting_.readings.size(), readings.size(), piece});
+    waiting_.readings.insert(waiting_.readings.end(), readings.begin(), readings.end());
+    post_once();
+}
+
+std::uint64_t ReportQueue::strays_dropped() const
+{
+    const std::lock_guard lock(mutex_);
+    return strays_dropped_;
+}
+
+void ReportQueue::post_once()
+{
+    if (!std::exchange(posted_, true))
+        asio::post(io_, [self = shared_from_this()] { self->deliver(); });
+}
+
+void ReportQueue::deliver()
+{
+    {
+        const std::lock_guard lock(mutex_);
+        std::swap(waiting_, delivering_);
+        posted_ = false;
+    }
+    deliver(delivering_);
+    delivering_.clear();
+}
+
+/// A handler may detach: it is asked again before each report.
+void ReportQueue::deliver(const Batch& batch)
+{
+    for (const Lost& lost : batch.lost) {
+        if (events_ != nullptr)
+            events_->on_lost(lost.id, lost.reason);
+    }
+    for (const Readings& piece : batch.pieces) {
+        if (events_ != nullptr)
+            events_->on_readings(piece.request,
+                                 std::span(batch.readings).subspan(piece.offset, piece.size),
+                                 piece.piece);
+    }
+    for (const Stray& stray : batch.strays) {
+        if (events_ != nullptr)
+            events_->on_stray(stray.id, stray.side, stray.from,
+                              std::span(batch.packets).subspan(stray.offset, stray.size));
+    }
+}
+
+} // namespace mediaproxy::plugin

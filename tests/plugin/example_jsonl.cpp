@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <array>
+#include <asio/io_context.hpp>
+#include <catch2/catch.hpp>
+#include <cstdlib>
+
+#include "fakes/accounting_record.hpp"
+#include "fakes/temporary_folder.hpp"
+#include "plugin/accounting_backend.hpp"
+
+using namespace mediaproxy;
+using namespace mediaproxy::plugin;
+using Catch::Matchers::Contains;
+
+namespace
+{
+
+std::unique_ptr<AccountingBackend> make(asio::io_context& io, const std::string& path,
+                                        const char* dir = BUILD_PLUGIN_DIR)
+{
+    PluginSource source;
+    source.dir = dir;
+    source.name = "jsonl";
+    source.settings = {{"path", path, ""}};
+    auto made = AccountingBackend::load(io, source);
+    REQUIRE(made);
+    return *std::move(made);
+}
+
+} // namespace
+
+TEST_CASE("the sample plugin appends a line a session")
+{
+    const fakes::TemporaryFolder folder;
+    asio::io_context io;
+    const fakes::AccountingRecord first("r1", "a"), second("r2", "b");
+    const std::array records{first.abi(), second.abi()};
+    std::uint32_t done = 0;
+    for (int run = 0; run < 2; ++run) {
+        const auto backend = make(io, folder / "s.jsonl");
+        REQUIRE(backend->open().ok());
+        CHECK(backend->write(records, done).ok());
+        CHECK(done == 2);
+    }
+    const std::string once = first.json() + "\n" + second.json() + "\n";
+    CHECK(folder.read("s.jsonl") == once + once);
+}
+
+TEST_CASE("the sample plugin waits for a file that it cannot open or write")
+{
+    const fakes::TemporaryFolder folder;
+    asio::io_context io;
+    const auto nowhere = make(io, folder / "no/such/folder");
+    CHECK(nowhere->open().status == MP_E_AGAIN);
+
+    const auto full = make(io, "/dev/full");
+    REQUIRE(full->open().ok());
+    const fakes::AccountingRecord record("r1", "a");
+    const std::array records{record.abi()};
+    std::uint32_t done = 0;
+    const Outcome outcome = full->write(records, done);
+    CHECK(outcome.status == MP_E_AGAIN);
+    CHECK_THAT(outcome.message, Contains("/dev/full: No space left on device"));
+    CHECK(done == 0);
+}
+
+// Run by outside.sh, which builds it.
+TEST_CASE("a plugin built outside the tree writes records", "[.]")
+{
+    const char* dir = std::getenv("OUTSIDE_PLUGIN_DIR");
+    REQUIRE(dir != nullptr);
+    const fakes::TemporaryFolder folder;
+    asio::io_context io;
+    const auto backend = make(io, folder / "s.jsonl", dir);
+    REQUIRE(backend->open().ok());
+    const fakes::AccountingRecord record("r1", "a");
+    const std::array records{record.abi()};
+    std::uint32_t done = 0;
+    CHECK(backend->write(records, done).ok());
+    CHECK(folder.read("s.jsonl") == record.json() + "\n");
+}
