@@ -86,6 +86,14 @@ RequestReader::Outcome RequestReader::next(Request& request)
         begin_ += crlf.size();
         scanned_ = std::max(scanned_, begin_);
     }
+    // The one thing that a dispatcher says in a line of its own: the answer to our ping.
+    if (kind_ == Kind::relay && !skipping_ &&
+        std::string_view(buffer_).substr(begin_).starts_with("pong\r\n")) {
+        request.command = "pong";
+        begin_ += 6;
+        scanned_ = std::max(scanned_, begin_);
+        return Outcome::request;
+    }
     const std::size_t from = std::max(begin_, scanned_ > 3 ? scanned_ - 3 : 0);
     const std::size_t end = buffer_.find(end_of_request, from);
     if (end == std::string::npos) {

@@ -35,7 +35,7 @@ class RequestReader
 public:
     enum class Kind {
         proxy, ///< `COMMAND`
-        relay, ///< `COMMAND SEQ`
+        relay, ///< `COMMAND SEQ`; and the line `pong` alone, which comes as a request without seq
     };
     struct Limits {
         std::size_t line;    ///< bytes of one line

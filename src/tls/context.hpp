@@ -9,7 +9,7 @@
 #include "tls/options.hpp"
 
 struct ssl_ctx_st;
-struct x509_st;
+struct ssl_st;
 
 namespace mediaproxy::tls
 {
@@ -27,8 +27,9 @@ public:
     /// The present SSL_CTX (looks whether the files changed, at most once a second). Files that are
     /// bad now are logged once and the old ones stay.
     ssl_ctx_st* current();
-    /// Is this peer certificate still good: not expired, not revoked, signed by the CA.
-    Result<void> verify(x509_st* certificate);
+    /// Is the certificate that the peer of this connection showed still good by the present files:
+    /// not expired, not revoked, signed by the CA.
+    Result<void> verify(ssl_st* connection);
     Seconds verify_interval() const noexcept;
 
 private:

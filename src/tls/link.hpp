@@ -3,6 +3,7 @@
 
 #include <asio/ip/tcp.hpp>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "net/endpoint.hpp"
@@ -16,11 +17,12 @@ namespace mediaproxy::tls
 /// relay and the management interface. TLS is OpenSSL on two memory BIOs; what is written during
 /// one turn of the loop leaves in one record and one send at its end (CONTROL 3). TCP_NODELAY is
 /// on. The peer is verified again every Context::verify_interval(). [core thread]
-class Link : public std::enable_shared_from_this<Link>
+class Link
 {
 public:
-    /// Owner of a link. No call comes from inside write() or close(); on_close comes once, last,
-    /// and not after close() by the owner.
+    /// Owner of a link. No call comes from inside start(), write(), flush() or close(); on_close
+    /// comes once, last, and not after close() by the owner. Inside a call the owner may close()
+    /// the link, drop it and go itself.
     class Owner
     {
     public:
@@ -31,14 +33,15 @@ public:
     };
     enum class Side { client, server };
 
-    /// `context` null: plain TCP. `socket` is connected. The owner must outlive the link or close()
-    /// it. Begins the handshake, which must be done within `handshake_timeout`.
+    /// `context` null: plain TCP, `passport` is not looked at then. `socket` is connected. The
+    /// owner must outlive the link or close() it; the destructor closes too. Begins the handshake,
+    /// which must be done within `handshake_timeout`.
     static std::shared_ptr<Link> start(asio::ip::tcp::socket socket, Side side,
                                        std::shared_ptr<Context> context, Passport passport,
                                        Owner& owner, Seconds handshake_timeout = Seconds{10});
     ~Link();
 
-    /// Queues bytes; they leave at the end of this turn of the loop.
+    /// Queues bytes; they leave at the end of this turn of the loop, or when the handshake is done.
     void write(std::string_view bytes);
     /// Sends what is queued now.
     void flush();
@@ -57,8 +60,8 @@ public:
 
 private:
     Link();
-    struct State;
-    std::unique_ptr<State> state_;
+    class State;
+    std::shared_ptr<State> state_; ///< shared with what waits on the socket
 };
 
 } // namespace mediaproxy::tls

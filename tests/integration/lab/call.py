@@ -148,9 +148,7 @@ class Call:
         for message, side in ((offer, answerer), (answer, offerer)):
             media = message.sdp
             if len(media) != len(streams):
-                raise Failed(
-                    f"{side} got {len(media)} streams, not {len(streams)}: {message.body}"
-                )
+                raise Failed(f"{side} got {len(media)} streams, not {len(streams)}: {message.body}")
             for heard, stream in zip(media, streams):
                 if heard.kind != stream.kind:
                     raise Failed(f"{heard.kind} where {stream.kind} must be")
@@ -166,9 +164,7 @@ class Call:
                 f"{side} got the port {heard.port}, not an even one of the relay's {low}:{high}"
             )
         if heard.address not in (netns.PROXY[self.family], "0.0.0.0", "::"):
-            raise Failed(
-                f"{side} got {heard.address}, not the relay's {netns.PROXY[self.family]}"
-            )
+            raise Failed(f"{side} got {heard.address}, not the relay's {netns.PROXY[self.family]}")
 
     async def talk(self, *streams, seconds=1.0):
         """Both sides talk; returns that long after they heard each other, in RTP and RTCP."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -85,7 +86,9 @@ class Daemon:
 
     @property
     def control_socket(self):
-        return self.folder / self.settings["dispatcher"]["socket_path"]
+        return pathlib.Path(
+            self.settings["runtime_dir"], self.settings["dispatcher"]["socket_path"]
+        )
 
     @property
     def pid(self):
@@ -128,6 +131,10 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def resume(self):
+        if self.alive():
+            self.process.send_signal(signal.SIGCONT)
 
     def wait(self, patience):
         """Its exit status, once it has ended by itself."""
@@ -209,7 +216,9 @@ class Daemon:
 
     def rows(self, call_id=None):
         """The accounting rows: (call_id, from_tag, to_tag, the statistics)."""
-        path = self.folder / self.settings["accounting"]["sqlite"]["path"]
+        path = pathlib.Path(
+            self.settings["runtime_dir"], self.settings["accounting"]["sqlite"]["path"]
+        )
         if not path.exists():
             return []
         with contextlib.closing(

@@ -75,9 +75,7 @@ def differences(call, row, statuses, answered):
     if not isinstance(info.get("start_time"), float):
         found.append(f"start_time is {info.get('start_time')!r}")
     elif abs(info["start_time"] + info["duration"] - call.ended) > 1.5:
-        found.append(
-            f"duration is {info['duration']}, not {call.ended - info['start_time']:.1f} s"
-        )
+        found.append(f"duration is {info['duration']}, not {call.ended - info['start_time']:.1f} s")
     if len(info["streams"]) != len(statuses):
         return [*found, f"{len(info['streams'])} streams, not {len(statuses)}: {info['streams']}"]
     for number, (stream, expected) in enumerate(

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tls/context.hpp"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <sys/stat.h>
+#include <thread>
+
+#include "base/log.hpp"
+#include "tls/certificates.hpp"
+
+using namespace mediaproxy;
+
+namespace
+{
+
+std::string load_error(const std::string& folder, std::string_view name)
+{
+    const auto loaded = tls::Context::load({folder, Seconds{300}}, name);
+    return loaded ? "" : loaded.error().message;
+}
+
+} // namespace
+
+TEST_CASE("make-certs keeps what exists, hides keys, and its certificates load")
+{
+    const Certificates certificates;
+    for (const char* name : {"dispatcher", "relay"}) {
+        struct stat status {
+        };
+        const std::string key = certificates.folder() + "/" + name + ".key";
+        REQUIRE(::stat(key.c_str(), &status) == 0);
+        CHECK((status.st_mode & 0777) == 0600);
+        CHECK(load_error(certificates.folder(), name).empty());
+        const auto written = std::filesystem::last_write_time(key);
+        certificates.make("");
+        CHECK(std::filesystem::last_write_time(key) == written);
+    }
+}
+
+TEST_CASE("a file that is missing or wrong is named")
+{
+    const Certificates certificates;
+    const std::string& folder = certificates.folder();
+    CHECK_THAT(load_error(folder, "nobody"), Catch::Contains(folder + "/nobody.crt"));
+    CHECK_THAT(load_error(folder + "/none", "relay"), Catch::Contains("/none/ca.pem"));
+
+    std::ofstream(folder + "/crl.pem") << "garbage";
+    CHECK_THAT(load_error(folder, "relay"), Catch::Contains("crl.pem: no CRL in it"));
+    certificates.make("--force");
+    std::filesystem::copy_file(folder + "/dispatcher.key", folder + "/relay.key",
+                               std::filesystem::copy_options::overwrite_existing);
+    CHECK_THAT(load_error(folder, "relay"), Catch::Contains("relay.key"));
+}
+
+TEST_CASE("files that change are read again, and bad ones leave the old in use")
+{
+    const Certificates certificates;
+    const auto context = certificates.context("relay");
+    ssl_ctx_st* const first = context->current();
+
+    // The folder is looked at once a second at most.
+    const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(1010)); };
+    std::ofstream(certificates.folder() + "/relay.crt") << "garbage";
+    std::string logged;
+    log::set_sink([&](log::Level, std::string_view line) { logged += line; });
+    wait();
+    CHECK(context->current() == first);
+    CHECK_THAT(logged, Catch::Contains("relay.crt"));
+
+    certificates.make("--force");
+    wait();
+    CHECK_THAT(logged, !Catch::Contains("again"));
+    CHECK(context->current() != nullptr);
+    CHECK_THAT(logged, Catch::Contains("again"));
+    log::set_sink({});
+}
