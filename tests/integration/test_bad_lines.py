@@ -49,7 +49,7 @@ class OneDaemon(unittest.TestCase):
 
 class ControlSocket(OneDaemon):
     def errors(self, *requests):
-        """Each of these bytes, on one connection, is answered `error`; a good request still works."""
+        """Each of these, on one connection, is answered `error`; a good request still works."""
         connection = self.daemon.connect()
         try:
             for request in requests:

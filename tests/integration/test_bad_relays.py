@@ -315,7 +315,7 @@ class RelaysSide(unittest.TestCase):
     """A real relay among dispatchers that it must not trust."""
 
     def setUp(self):
-        self.folder = runs.folder(f"{type(self).__name__}-{self._testMethodName}")
+        self.folder = runs.folder(self._testMethodName)
         self.certs = make_certs(self.folder / "tls")
 
     def test_a_dispatcher_of_another_ca_and_one_with_the_wrong_passport(self):

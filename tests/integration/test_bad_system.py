@@ -17,7 +17,7 @@ IP = "127.0.0.1"
 
 class SystemCase(unittest.TestCase):
     def setUp(self):
-        self.folder = runs.folder(f"{type(self).__name__}-{self._testMethodName}")
+        self.folder = runs.folder(self._testMethodName)
 
     def start(self, settings, **options):
         daemon = Daemon("daemon", self.folder, settings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two dispatchers and two relays on loopback, joined over TLS: spreading, failing over, coming back."""
+"""Two dispatchers and two relays on loopback over TLS: spreading, failing over, coming back."""
 import collections
 import concurrent.futures
 import signal
@@ -39,7 +39,7 @@ class ClusterCase(unittest.TestCase):
         )
 
     def calls_on(self, connection, name, count, prefix="known"):
-        """Answered calls, of which at least `count` are on the relay of that name: {id: answers}."""
+        """Answered calls, at least `count` of them on the relay of that name: {id: answers}."""
         calls = {}
         while sum(relay_of(a[0]) == name for a in calls.values()) < count:
             call_id = f"{prefix}-{len(calls)}"
@@ -127,7 +127,7 @@ class TwoByTwo(ClusterCase):
         self.assertLess(connection.slowest, PATIENCE)
 
     def test_what_a_silent_relay_does_too_late_is_undone(self):
-        """Once it goes on, the calls that others took over are removed there; its own still live."""
+        """Once it goes on, calls that others took over are removed there; its own still live."""
         connection = self.connection()
         known = self.calls_on(connection, "r1", 2)
         self.r1.signal(signal.SIGSTOP)

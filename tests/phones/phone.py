@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A little phone: symmetric RTP and RTCP (or UDPTL) on a pair of ports; it notes all it sends and hears.
+"""A little phone: symmetric RTP and RTCP (or UDPTL) on a pair of ports; it notes what it
+sends and hears.
 
 Every packet carries its sender's identity and a number, so that a test can say which packets were
-lost, doubled, or came from somewhere else than the relay. Used by the integration tests; on its own it is a command:
+lost, doubled, or came from somewhere else than the relay. The integration tests use it.
+On its own it is a command:
 
     phone.py --local 10.0.0.2:20000 --remote 10.0.0.1:50000 --identity alice --seconds 2
 

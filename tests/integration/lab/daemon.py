@@ -54,7 +54,7 @@ def free_port(place=None, address="127.0.0.1"):
 
 
 def until(look, patience, failure):
-    """The first true value of look(), asked again and again; `failure` is a sentence or gives one."""
+    """The first true value of look(), asked again and again; else `failure`, or what it gives."""
     deadline = time.monotonic() + patience
     while True:
         found = look()

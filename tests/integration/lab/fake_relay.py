@@ -27,7 +27,7 @@ def connect(endpoint, certs, name="relay"):
 
 
 def refused(endpoint, certs, name):
-    """Whether the listener ends the connection of this certificate (TLS 1.3: after the handshake)."""
+    """Whether the listener ends this certificate's connection (TLS 1.3: after the handshake)."""
     try:
         with connect(endpoint, certs, name) as link:
             link.settimeout(3)

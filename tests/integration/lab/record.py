@@ -83,9 +83,7 @@ def differences(call, row, statuses, answered):
     ):
         found += [f"stream {number}: {what}" for what in compare(stream, expected)]
         if not 0 <= stream["start_time"] <= stream["end_time"] <= info["duration"] + 1:
-            found.append(
-                f"stream {number}: {stream['start_time']} to {stream['end_time']} of {info['duration']}"
-            )
+            found.append(f"stream {number}: from {stream['start_time']} to {stream['end_time']}")
         if expected["status"] == "closed" and not isinstance(stream["post_dial_delay"], float):
             found.append(f"stream {number}: post_dial_delay is {stream['post_dial_delay']!r}")
     return found

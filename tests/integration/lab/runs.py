@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What this run of the tests is: the tests that were chosen, and a folder for what they write."""
+import itertools
 import pathlib
 import tempfile
 
 _chosen = []
 _folder = None
+_numbers = itertools.count(1)
 
 
 def begin(tests):
     """The runner tells which tests it will run."""
     global _folder
     _chosen[:] = tests
-    _folder = pathlib.Path(tempfile.mkdtemp(prefix="mediaproxyd-tests-"))
+    _folder = pathlib.Path(tempfile.mkdtemp(prefix="mpd-tests-"))
     return _folder
 
 
@@ -20,7 +22,7 @@ def chosen():
 
 
 def folder(name):
-    """A new folder of that name in this run's own."""
-    path = _folder / name
+    """A new folder for what is so named; short, for the paths of UNIX sockets are cut at 108 bytes."""
+    path = _folder / f"{next(_numbers):03}-{name.removeprefix('test_')[:28]}"
     path.mkdir()
     return path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""SIP user agents played by sipp: a scenario is written step by step, its trace is read as it grows.
+"""SIP user agents played by sipp: a scenario is written step by step, its trace is followed.
 
 A scenario waits at a gate until the test opens it with a NOTIFY sent straight to the user agent, so
 that signalling goes on when the media is where the test wants it, not after a pause.

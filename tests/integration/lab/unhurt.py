@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""That bad input harmed nothing: a call that stood before stands, a new one works, nothing leaked."""
+"""That bad input harmed nothing: the old call stands, a new one works, nothing leaked."""
 import contextlib
 
 from .cluster import ports_of
