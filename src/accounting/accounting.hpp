@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/time.hpp"
+#include "plugin/accounting_backend.hpp"
+#include "plugin/source.hpp"
+#include "protocol/session_report.hpp"
+#include "store/store.hpp"
+
+namespace mediaproxy::accounting
+{
+
+class Queue;
+
+/// Takes the report of every finished session to every accounting back end, by way of the store's
+/// spool: a record is lost neither by a crash nor by a back end that is away. [core thread]
+class Accounting
+{
+public:
+    /// `store` is borrowed.
+    explicit Accounting(store::Store& store);
+    /// As stop() with no time to spare.
+    ~Accounting();
+    Accounting(const Accounting&) = delete;
+    Accounting& operator=(const Accounting&) = delete;
+
+    /// Loads a back end and starts its thread. One that cannot be loaded is an error in the log;
+    /// its records are kept for the day it can.
+    void add(asio::io_context& io, const plugin::PluginSource& source);
+    void add(std::unique_ptr<plugin::AccountingBackend> backend);
+
+    /// Keeps the report as a record for every back end; a session that was never answered
+    /// (start_time is nothing) has none. Without a record_id it is given one.
+    void take(const protocol::SessionReport& report);
+
+    /// Lets the back ends write what waits, for at most `grace`; then cancels them and joins their
+    /// threads. What is left stays in the spool. Blocks.
+    void stop(Milliseconds grace);
+
+private:
+    store::Store& store_;
+    std::vector<std::string> instances_;
+    std::vector<std::unique_ptr<Queue>> queues_;
+    std::uint64_t last_record_ = 0;
+};
+
+} // namespace mediaproxy::accounting

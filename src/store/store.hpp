@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/time.hpp"
+
+namespace mediaproxy::store
+{
+
+/// What must survive the process: tables of state (key -> value) and the spool of accounting
+/// records, in one SQLite file. Writes are queued and committed in groups by a writer thread, so no
+/// call blocks that does not say so; a disk that fails is logged once and tried again. Reads see
+/// what is committed. All functions may be called from any thread.
+class Store
+{
+public:
+    /// Opens or makes the file, which only one process may have at a time. May block.
+    static Result<std::unique_ptr<Store>> open(const std::string& path);
+    /// Commits what waits, once; what cannot be written then is lost and logged.
+    ~Store();
+    Store(const Store&) = delete;
+    Store& operator=(const Store&) = delete;
+
+    // State. Committed within some 20 ms; of the writes to a key that wait, the last one counts,
+    // and a value that is erased before it was committed never touches the disk.
+    void save(std::string_view table, std::string_view key, std::string value);
+    void erase(std::string_view table, std::string_view key);
+    using Each = std::function<void(std::string_view key, std::string_view value)>;
+    /// For the start, before the table is written to. Blocks.
+    Result<void> load_all(std::string_view table, const Each& each);
+
+    // The spool. A record is kept, over a power cut too, until its back end is done with it.
+    struct Record {
+        std::uint64_t sequence = 0;
+        std::string record_id;
+        std::string body;
+    };
+    /// Unavailable when records that cannot be written fill the memory set aside for them.
+    Result<void> put_record(const std::vector<std::string>& backends, std::string_view record_id,
+                            std::string_view body);
+    /// Those of `backend` that are neither done nor parked, in their order, from behind the
+    /// sequence number `after`. Blocks: for a worker thread.
+    Result<std::vector<Record>> waiting(std::string_view backend, std::uint64_t after,
+                                        std::size_t most);
+    void done(std::uint64_t sequence);
+    /// The back end will never take it: it stays in the spool for a person to look at.
+    void park(std::uint64_t sequence, std::string_view reason);
+    struct Count {
+        std::string backend;
+        std::uint64_t waiting = 0, parked = 0;
+    };
+    /// Every back end that has records in the spool. Blocks.
+    Result<std::vector<Count>> count();
+    /// Called from the writer thread after each commit that brought records. None: no call.
+    using Listener = std::function<void()>;
+    void listen(std::string backend, Listener listener);
+
+    /// Waits until everything queued before is committed, at most that long. Blocks.
+    Result<void> flush(Milliseconds most);
+
+    // Numbers that no earlier start of this store has given out.
+    /// For session::FlowId and the like: count up from here.
+    std::uint64_t first_id() const noexcept;
+    /// Put a counter behind it.
+    const std::string& record_id_prefix() const noexcept;
+
+private:
+    struct State;
+    explicit Store(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+} // namespace mediaproxy::store
