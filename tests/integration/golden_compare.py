@@ -42,12 +42,18 @@ class Difference:
     def covers(self, file, side):
         return fnmatch.fnmatchcase(file, self.file + "*") and fnmatch.fnmatchcase(side, self.side)
 
+    def awaits(self, judged, replays):
+        """True when a replay that this row covers was not run."""
+        return any(self.covers(*replay) for replay in replays if replay not in judged)
+
     def fits(self, file, side, finding):
-        return (self.covers(file, side)
-                and (not self.lines or finding.line in self.lines)
-                and _matches(finding.what, self.what)
-                and _matches(finding.theirs, self.theirs)
-                and _matches(finding.ours, self.ours))
+        return (
+            self.covers(file, side)
+            and (not self.lines or finding.line in self.lines)
+            and _matches(finding.what, self.what)
+            and _matches(finding.theirs, self.theirs)
+            and _matches(finding.ours, self.ours)
+        )
 
 
 def _matches(text, pattern):

@@ -75,7 +75,9 @@ class DispatcherReplay:
     # relays
 
     def _relay_connects(self, step, _index):
-        sock = golden_wire.connect_tls(self._context, self.peers.relay_port, f"127.0.0.{step.relay}")
+        sock = golden_wire.connect_tls(
+            self._context, self.peers.relay_port, f"127.0.0.{step.relay}"
+        )
         version = re.search(r"relay side (\S+)", step.note).group(1)
         if sock.version() != version:
             self._find(step, "TLS", version, sock.version())
@@ -117,11 +119,15 @@ class DispatcherReplay:
 
     @staticmethod
     def _brief(command, headers):
-        call = next((_printable(header) for header in headers if header.startswith(b"call_id: ")), "")
+        call = next(
+            (_printable(header) for header in headers if header.startswith(b"call_id: ")), ""
+        )
         return f"{command} {call}".strip()
 
     def _answered_already(self):
-        return bool((self._proxy and self._proxy.lines) or (self._management and self._management.lines))
+        return bool(
+            (self._proxy and self._proxy.lines) or (self._management and self._management.lines)
+        )
 
     def _pong(self, step, _index):
         relay = self._relays[step.relay]
@@ -139,7 +145,7 @@ class DispatcherReplay:
             seq = self._seqs.get((step.relay, numbered.group(1).decode()))
             if seq is None:
                 return
-            data = seq.encode() + data[numbered.end() - 1:]
+            data = seq.encode() + data[numbered.end() - 1 :]
         relay.wire.write(data)
 
     def _relay_closes(self, step, _index):
@@ -220,17 +226,22 @@ class DispatcherReplay:
         theirs, ours = step.row, rows[wanted - 1]
         if theirs[:3] != ours[:3]:
             self._find(step, "row", str(theirs[:3]), str(ours[:3]))
-        for path, one, other in compare_values(parse_json(theirs[3]), parse_json(ours[3]), masked=()):
+        for path, one, other in compare_values(
+            parse_json(theirs[3]), parse_json(ours[3]), masked=()
+        ):
             self._find(step, f"row {path}", one, other)
 
     def _rows(self):
         try:
             with sqlite3.connect(f"file:{self.peers.database}?mode=ro", uri=True) as database:
-                rows = database.execute("SELECT call_id, from_tag, to_tag, info "
-                                        "FROM media_sessions ORDER BY id").fetchall()
+                rows = database.execute(
+                    "SELECT call_id, from_tag, to_tag, info " "FROM media_sessions ORDER BY id"
+                ).fetchall()
         except sqlite3.Error:
             return []
-        return [(*row[:3], row[3].decode() if isinstance(row[3], bytes) else row[3]) for row in rows]
+        return [
+            (*row[:3], row[3].decode() if isinstance(row[3], bytes) else row[3]) for row in rows
+        ]
 
     def _end(self):
         """Nothing more may come."""
@@ -241,10 +252,12 @@ class DispatcherReplay:
                 self._find(last, f"extra line to {wire.name}", "(nothing)", _printable(line))
         for relay in self._relays.values():
             for request in relay.requests:
-                self._find(last, "asked", "(nothing)", self._brief(request.command, request.headers))
+                self._find(
+                    last, "asked", "(nothing)", self._brief(request.command, request.headers)
+                )
             if relay.sequence != sorted(set(relay.sequence)):
                 self._find(last, "sequence", "counts up", str(relay.sequence))
-        for row in self._rows()[self._rows_seen:]:
+        for row in self._rows()[self._rows_seen :]:
             self._find(last, "row", "(none)", str(row[:3]))
 
     # waiting

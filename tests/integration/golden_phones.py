@@ -11,10 +11,14 @@ HOMES = {"alice": "20.1.0.2", "bob": "20.2.0.2"}
 PACE = 0.002  # seconds between packets
 STUN_BINDING_REQUEST = bytes.fromhex("000100002112a442") + bytes(12)
 
-SENT = re.compile(r"(alice|bob) sent (\d+) (?:RTP|RTCP) packets of (\d+) bytes \(pt (\d+)\) "
-                  r"from port (\d+) to [\d.]+:(\d+)")
-ODD = re.compile(r"(alice|bob) sent (?:an? )?(STUN binding request|empty datagram|1-byte datagram) "
-                 r"to [\d.]+:(\d+)")
+SENT = re.compile(
+    r"(alice|bob) sent (\d+) (?:RTP|RTCP) packets of (\d+) bytes \(pt (\d+)\) "
+    r"from port (\d+) to [\d.]+:(\d+)"
+)
+ODD = re.compile(
+    r"(alice|bob) sent (?:an? )?(STUN binding request|empty datagram|1-byte datagram) "
+    r"to [\d.]+:(\d+)"
+)
 RECEIVED = re.compile(r"(alice|bob) received (\d+) (RTP|RTCP) packets from \[(.*)\]")
 
 
@@ -63,8 +67,11 @@ class Phones:
             self._send(party, int(source), int(target), packets, counted)
         elif odd:
             party, what, target = odd.groups()
-            packet = {"STUN binding request": STUN_BINDING_REQUEST, "empty datagram": b"",
-                      "1-byte datagram": b"x"}[what]
+            packet = {
+                "STUN binding request": STUN_BINDING_REQUEST,
+                "empty datagram": b"",
+                "1-byte datagram": b"x",
+            }[what]
             self._send(party, 5000 if party == "alice" else 6000, int(target), [packet], counted)
         return bool(sent or odd)
 
@@ -100,8 +107,11 @@ class Phones:
 
     def _collect(self, party, rtcp, wanted):
         """What came since the last time; waits for the wanted number and a moment longer."""
-        sockets = [sock for (owner, port), sock in self._sockets.items()
-                   if owner == party and port % 2 == int(rtcp)]
+        sockets = [
+            sock
+            for (owner, port), sock in self._sockets.items()
+            if owner == party and port % 2 == int(rtcp)
+        ]
         packets, end = [], time.monotonic() + (2.0 if wanted else 0.2)
         while time.monotonic() < end:
             ready, _, _ = select.select(sockets, [], [], max(0.0, end - time.monotonic()))

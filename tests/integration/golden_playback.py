@@ -58,8 +58,10 @@ class PlaybackDispatcher(_Playback):
         self.management_port = self._management.getsockname()[1]
         self.database = f"{folder}/sessions.sqlite"
         with sqlite3.connect(self.database) as database:
-            database.execute("CREATE TABLE media_sessions "
-                             "(id INTEGER PRIMARY KEY, call_id, from_tag, to_tag, info)")
+            database.execute(
+                "CREATE TABLE media_sessions "
+                "(id INTEGER PRIMARY KEY, call_id, from_tag, to_tag, info)"
+            )
         self._relays, self._clients = {}, {}
 
     def finish(self):
@@ -120,8 +122,11 @@ class PlaybackDispatcher(_Playback):
 
     def _row(self, step):
         with sqlite3.connect(self.database) as database:
-            database.execute("INSERT INTO media_sessions (call_id, from_tag, to_tag, info) "
-                             "VALUES (?, ?, ?, ?)", step.row[:4])
+            database.execute(
+                "INSERT INTO media_sessions (call_id, from_tag, to_tag, info) "
+                "VALUES (?, ?, ?, ?)",
+                step.row[:4],
+            )
 
 
 def _await_bytes(client):
@@ -212,13 +217,53 @@ class MutePhones(Phones):
 def make_certificates(folder):
     """A CA and two certificates as tls/make-certs makes them, for tests without a daemon."""
     subject = "/O=MediaProxy test/OU={0}/CN=MediaProxy {0}"
-    _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-             "2", "-subj", subject.format("ca"), "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem")
+    _openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        subject.format("ca"),
+        "-keyout",
+        f"{folder}/ca.key",
+        "-out",
+        f"{folder}/ca.pem",
+    )
     for role in ("dispatcher", "relay"):
-        _openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                 subject.format(role), "-keyout", f"{folder}/{role}.key", "-out", f"{folder}/{role}.csr")
-        _openssl("x509", "-req", "-in", f"{folder}/{role}.csr", "-CA", f"{folder}/ca.pem", "-CAkey",
-                 f"{folder}/ca.key", "-CAcreateserial", "-days", "2", "-out", f"{folder}/{role}.crt")
+        _openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            subject.format(role),
+            "-keyout",
+            f"{folder}/{role}.key",
+            "-out",
+            f"{folder}/{role}.csr",
+        )
+        _openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{folder}/{role}.csr",
+            "-CA",
+            f"{folder}/ca.pem",
+            "-CAkey",
+            f"{folder}/ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-out",
+            f"{folder}/{role}.crt",
+        )
     return folder
 
 

@@ -105,7 +105,9 @@ class RelayReplay:
         version = re.search(r"dispatcher side (\S+)", step.note).group(1)
         if sock.version() != version:
             self._find(step, "TLS", version, sock.version())
-        self._relays[number] = LinkedRelay(self._pump.add(golden_wire.Wire(sock, f"relay {number}")))
+        self._relays[number] = LinkedRelay(
+            self._pump.add(golden_wire.Wire(sock, f"relay {number}"))
+        )
         self._asked = {key: asked for key, asked in self._asked.items() if key[0] != number}
 
     def _dispatcher_closes(self, step):
@@ -177,8 +179,9 @@ class RelayReplay:
 
     def _expired(self, step, relay, theirs):
         call_id = theirs["call_id"]
-        if not self._wait(lambda: relay.expired.get(call_id) or relay.wire.closed, EVENT_LIMIT) \
-                or not relay.expired.get(call_id):
+        if not self._wait(
+            lambda: relay.expired.get(call_id) or relay.wire.closed, EVENT_LIMIT
+        ) or not relay.expired.get(call_id):
             self._find(step, "expired", call_id, "(nothing)")
             return
         self._compare_session(step, "expired", theirs, self._masked(relay.expired[call_id].pop(0)))
@@ -188,8 +191,10 @@ class RelayReplay:
         request = self._asked[step.relay, seq]
         if request.dropped:
             return
-        if not self._wait(lambda: seq in relay.answers or relay.wire.closed, ANSWER_LIMIT) \
-                or seq not in relay.answers:
+        if (
+            not self._wait(lambda: seq in relay.answers or relay.wire.closed, ANSWER_LIMIT)
+            or seq not in relay.answers
+        ):
             self._find(step, request.command, theirs, "(nothing)")
             return
         ours = relay.answers.pop(seq)
@@ -217,14 +222,22 @@ class RelayReplay:
                 self._find(step, f"{request.command} {path}", one, other)
 
     def _compare_update(self, step, request, theirs, ours):
-        call_id = next(header.decode()[9:] for header in request.headers
-                       if header.startswith(b"call_id: "))
+        call_id = next(
+            header.decode()[9:] for header in request.headers if header.startswith(b"call_id: ")
+        )
         if re.match(r"[\d.]+ \d", theirs) and re.match(r"[\d.]+ \d", ours):
             ip, *recorded = theirs.split()
             own_ip, *own = ours.split()
-            same = ip == own_ip and len(recorded) == len(own) and not any(
-                [self.ports.bind(call_id, int(one), int(other))
-                 for one, other in zip(recorded, own)])
+            same = (
+                ip == own_ip
+                and len(recorded) == len(own)
+                and not any(
+                    [
+                        self.ports.bind(call_id, int(one), int(other))
+                        for one, other in zip(recorded, own)
+                    ]
+                )
+            )
             if same:
                 return
         elif theirs == ours:
@@ -236,8 +249,10 @@ class RelayReplay:
         if not re.match(r"[\d.]+ \d", answer):
             return answer
         ip, *ports = answer.split()
-        names = [port if port == "0" else str(self.ports.recorded(call_id, int(port)) or "new")
-                 for port in ports]
+        names = [
+            port if port == "0" else str(self.ports.recorded(call_id, int(port)) or "new")
+            for port in ports
+        ]
         return " ".join([ip, *names])
 
     def _compare_sessions(self, step, theirs, ours):
@@ -282,8 +297,10 @@ class RelayReplay:
         return pairs
 
     def _same_ports(self, call_id, theirs, ours):
-        return any(self.ports.ours(call_id, _port(theirs[side])) == _port(ours[side])
-                   for side in ("caller_local", "callee_local"))
+        return any(
+            self.ports.ours(call_id, _port(theirs[side])) == _port(ours[side])
+            for side in ("caller_local", "callee_local")
+        )
 
     def _compare_stream(self, step, call_id, theirs, ours):
         for side in ("caller", "callee"):
@@ -364,7 +381,7 @@ def _with_ends(steps):
     for number in {step.relay for step in steps if step.kind == "relay_connects"}:
         mine = [step for step in steps if step.relay == number]
         last = next(step for step in reversed(mine) if step.kind == "relay_connects")
-        closes = [step for step in mine[mine.index(last):] if step.kind.endswith("_closes")]
+        closes = [step for step in mine[mine.index(last) :] if step.kind.endswith("_closes")]
         drained = any(step.note.startswith(f"SIGHUP relay {number}") for step in steps)
         if not closes or closes[0].kind != "relay_closes" or drained:
             continue
@@ -376,8 +393,12 @@ def _with_ends(steps):
 
 
 def _is_farewell(step, close):
-    return (step.kind == "relay_says" and step.relay == close.relay
-            and step.data.startswith(b"expired ") and step.time > close.time - 0.1)
+    return (
+        step.kind == "relay_says"
+        and step.relay == close.relay
+        and step.data.startswith(b"expired ")
+        and step.time > close.time - 0.1
+    )
 
 
 def _port(endpoint):

@@ -105,8 +105,13 @@ class _Reader:
         return step
 
     def _plain(self, line):
-        kind = {"D>S": "proxy_reads", "M>D": "management_writes", "D>M": "management_reads",
-                "D>MI": "dialog_end", "MI>D": "dialog_answer"}[line.channel]
+        kind = {
+            "D>S": "proxy_reads",
+            "M>D": "management_writes",
+            "D>M": "management_reads",
+            "D>MI": "dialog_end",
+            "MI>D": "dialog_answer",
+        }[line.channel]
         if line.text.startswith("("):
             self._add(line, kind, note=line.text.strip())
         else:

@@ -40,7 +40,7 @@ class Wire:
         end = time.monotonic() + limit
         while data and not self.closed:
             try:
-                data = data[self.sock.send(data):]
+                data = data[self.sock.send(data) :]
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
                 if time.monotonic() > end:
                     raise TimeoutError(f"{self.name} takes nothing any more") from None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The replays against peers that say exactly what the transcripts say: no difference may be found."""
 
+import dataclasses
 import tempfile
 import unittest
 
@@ -34,6 +35,21 @@ class Playback(unittest.TestCase):
                 ended = [one for one in findings if one.what != "end of dialog"]
                 self.assertEqual([str(one) for one in ended], [])
 
+    def test_a_changed_answer_of_the_dispatcher_is_found(self):
+        steps = golden_transcript.load("01")
+        played = [dataclasses.replace(step) for step in steps]
+        answer = next(step for step in played if step.kind == "proxy_reads")
+        answer.data = b"20.3.0.1 40004\r\n"
+        with tempfile.TemporaryDirectory() as folder:
+            peer = golden_playback.PlaybackDispatcher(played, self.certificates, folder)
+            peer.start()
+            findings = DispatcherReplay(steps, peer, self.certificates).run()
+            peer.finish()
+        self.assertEqual(
+            [str(one) for one in findings],
+            [f"line {answer.line}: answer: 4.1 said '20.3.0.1 40002', we say '20.3.0.1 40004'"],
+        )
+
     def test_a_relay_that_says_what_41_said_differs_in_no_line(self):
         for name in NUMBERED:
             with self.subTest(name):
@@ -41,12 +57,14 @@ class Playback(unittest.TestCase):
 
                 def start(number, port, plan):
                     mine = _of_process(_with_ends(steps), number, len(played))
-                    played.append(golden_playback.PlaybackRelay(mine, number, port, plan,
-                                                                self.certificates))
+                    played.append(
+                        golden_playback.PlaybackRelay(mine, number, port, plan, self.certificates)
+                    )
                     return played[-1]
 
-                findings = RelayReplay(steps, start, self.certificates,
-                                       phones=golden_playback.MutePhones).run()
+                findings = RelayReplay(
+                    steps, start, self.certificates, phones=golden_playback.MutePhones
+                ).run()
                 for peer in played:
                     peer.finish()
                 lines = [one for one in findings if not _needs_media(one)]
@@ -55,11 +73,12 @@ class Playback(unittest.TestCase):
 
 def _of_process(steps, number, started):
     """Relay 2 of one transcript is killed and started again: the steps of its first or second life."""
-    killed = next((index for index, step in enumerate(steps)
-                   if step.note == f"kill -9 relay {number}"), None)
+    killed = next(
+        (index for index, step in enumerate(steps) if step.note == f"kill -9 relay {number}"), None
+    )
     if killed is None:
         return steps
-    return steps[killed + 3:] if started == number else steps[: killed + 2]
+    return steps[killed + 3 :] if started == number else steps[: killed + 2]
 
 
 def _needs_media(finding):
@@ -71,10 +90,14 @@ class Comparison(unittest.TestCase):
     def test_a_time_only_has_to_be_a_time(self):
         same = {"start_time": 1795364484.88, "duration": 4, "post_dial_delay": None}
         self.assertEqual(list(compare_values(same, dict(same, start_time=5.5, duration=0))), [])
-        self.assertEqual(list(compare_values(same, dict(same, start_time=None))),
-                         [("start_time", "1795364484.88", "null")])
-        self.assertEqual(list(compare_values(same, dict(same, duration=0.5))),
-                         [("duration", "an integer", "0.5")])
+        self.assertEqual(
+            list(compare_values(same, dict(same, start_time=None))),
+            [("start_time", "1795364484.88", "null")],
+        )
+        self.assertEqual(
+            list(compare_values(same, dict(same, duration=0.5))),
+            [("duration", "an integer", "0.5")],
+        )
 
     def test_we_may_have_more_keys_but_not_fewer(self):
         self.assertEqual(list(compare_values({"a": 1}, {"a": 1, "b": 2})), [])
