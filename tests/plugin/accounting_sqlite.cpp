@@ -2,16 +2,15 @@
 #include <asio/io_context.hpp>
 #include <catch2/catch.hpp>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <sqlite3.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
 
 #include "fakes/accounting_record.hpp"
+#include "fakes/file_size_limit.hpp"
 #include "fakes/log_lines.hpp"
 #include "fakes/temporary_folder.hpp"
 #include "plugin/accounting_backend.hpp"
@@ -109,25 +108,6 @@ Outcome write(AccountingBackend& backend, const std::vector<const AccountingReco
     std::uint32_t done = 0;
     return write(backend, records, done);
 }
-
-/// Files can grow no further than this many bytes: a disk that is full, for this process.
-class FileSizeLimit
-{
-public:
-    explicit FileSizeLimit(rlim_t bytes)
-    {
-        std::signal(SIGXFSZ, SIG_IGN);
-        ::getrlimit(RLIMIT_FSIZE, &before_);
-        const rlimit limit{bytes, before_.rlim_max};
-        ::setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-    FileSizeLimit(const FileSizeLimit&) = delete;
-    FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
-private:
-    rlimit before_{};
-};
 
 /// Not root while it lives, so that file modes count.
 class Unprivileged
@@ -307,7 +287,7 @@ TEST_CASE("a full disk keeps the records for later")
     }
     std::uint32_t done = 0;
     {
-        const FileSizeLimit full(200 * 1024);
+        const fakes::FileSizeLimit full(200 * 1024);
         const Outcome outcome = write(*backend, records, done);
         CHECK(outcome.status == MP_E_AGAIN);
         CHECK_THAT(outcome.message, Contains(f.path));

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/database.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace mediaproxy::store
+{
+
+namespace
+{
+
+constexpr std::uint64_t schema_version = 1;
+
+constexpr const char* schema =
+    "BEGIN IMMEDIATE;"
+    "CREATE TABLE IF NOT EXISTS state (name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
+    " PRIMARY KEY (name, key)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS spool (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " backend TEXT NOT NULL, record_id TEXT NOT NULL, body TEXT NOT NULL, parked TEXT);"
+    "CREATE INDEX IF NOT EXISTS spool_waiting ON spool (backend, sequence) WHERE parked IS NULL;"
+    "CREATE TABLE IF NOT EXISTS starts (number INTEGER NOT NULL);"
+    "PRAGMA user_version = 1;"
+    "COMMIT";
+
+/// Runs `each` on every row of `statement`.
+template <class Each>
+Result<void> for_each_row(Connection& connection, Statement& statement, Each&& each)
+{
+    for (;;) {
+        switch (statement.step()) {
+        case Statement::Step::row:
+            each(statement);
+            break;
+        case Statement::Step::done:
+            return {};
+        case Statement::Step::failed:
+            return connection.error("cannot be read");
+        }
+    }
+}
+
+Result<void> make_tables(Connection& connection, const std::string& path)
+{
+    auto version = connection.prepare("PRAGMA user_version");
+    if (!version)
+        return std::move(version).error();
+    if (version->step() == Statement::Step::row && version->number(0) > schema_version)
+        return Error{Error::Code::unsupported, path + ": was made by a newer mediaproxyd"};
+    version->reset();
+    auto made =
+        connection.execute("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 16777216");
+    if (made)
+        made = connection.execute(schema);
+    if (!made)
+        connection.roll_back();
+    return made;
+}
+
+} // namespace
+
+Result<Database> Database::open(const std::string& path)
+{
+    Result<Connection> connection = Connection::open(path);
+    if (!connection)
+        return std::move(connection).error();
+    if (Result<void> made = make_tables(*connection, path); !made)
+        return std::move(made).error();
+
+    std::vector<Statement> prepared;
+    for (const char* sql : {
+             "BEGIN IMMEDIATE",
+             "COMMIT",
+             "INSERT OR REPLACE INTO state (name, key, value) VALUES (?1, ?2, ?3)",
+             "DELETE FROM state WHERE name = ?1 AND key = ?2",
+             "INSERT INTO spool (backend, record_id, body) VALUES (?1, ?2, ?3)",
+             "DELETE FROM spool WHERE sequence = ?1",
+             "UPDATE spool SET parked = ?2 WHERE sequence = ?1",
+         }) {
+        Result<Statement> statement = connection->prepare(sql);
+        if (!statement)
+            return std::move(statement).error();
+        prepared.push_back(*std::move(statement));
+    }
+    return Database(*std::move(connection),
+                    Statements{std::move(prepared[0]), std::move(prepared[1]),
+                               std::move(prepared[2]), std::move(prepared[3]),
+                               std::move(prepared[4]), std::move(prepared[5]),
+                               std::move(prepared[6])});
+}
+
+Result<void> Database::synchronize(Synchronous wanted)
+{
+    if (synchronous_ == wanted)
+        return {};
+    auto set = connection_.execute(wanted == Synchronous::full ? "PRAGMA synchronous = FULL"
+                                                               : "PRAGMA synchronous = NORMAL");
+    if (set)
+        synchronous_ = wanted;
+    return set;
+}
+
+/// False as soon as a statement fails.
+bool Database::write(const Changes& changes)
+{
+    using Step = Statement::Step;
+    for (const auto& [joined, value] : changes.state) {
+        Statement& statement = value ? statements_.save : statements_.erase;
+        statement.bind(1, Changes::table_of(joined)).bind_blob(2, Changes::key_of(joined));
+        if (value)
+            statement.bind_blob(3, *value);
+        if (statement.run() != Step::done)
+            return false;
+    }
+    for (const Changes::NewRecord& record : changes.records) {
+        statements_.put.bind(1, record.backend).bind(2, record.record_id).bind(3, record.body);
+        if (statements_.put.run() != Step::done)
+            return false;
+    }
+    for (const std::uint64_t sequence : changes.done) {
+        if (statements_.done.bind(1, sequence).run() != Step::done)
+            return false;
+    }
+    for (const Changes::Parked& parked : changes.parked) {
+        statements_.park.bind(1, parked.sequence).bind(2, parked.reason);
+        if (statements_.park.run() != Step::done)
+            return false;
+    }
+    return true;
+}
+
+Result<void> Database::commit(const Changes& changes)
+{
+    // State may lag after a power cut: the relays tell it anew. A record has no second home.
+    if (auto set = synchronize(changes.records.empty() ? Synchronous::normal : Synchronous::full);
+        !set)
+        return set;
+    const bool written = statements_.begin.run() == Statement::Step::done && write(changes) &&
+                         statements_.commit.run() == Statement::Step::done;
+    if (written)
+        return {};
+    Error error = connection_.error("cannot be written");
+    connection_.roll_back();
+    return error;
+}
+
+Result<std::uint64_t> Database::count_start(std::uint64_t least)
+{
+    auto set = synchronize(Synchronous::full);
+    if (set)
+        set = connection_.execute("BEGIN IMMEDIATE");
+    if (!set)
+        return std::move(set).error();
+    auto read = connection_.prepare("SELECT max(number) FROM starts");
+    auto write = connection_.prepare("INSERT INTO starts (number) VALUES (?1)");
+    if (!read || !write || read->step() != Statement::Step::row) {
+        Error error = connection_.error("cannot be read");
+        connection_.roll_back();
+        return error;
+    }
+    const std::uint64_t number = std::max(least, read->number(0) + 1);
+    read->reset();
+    set = connection_.execute("DELETE FROM starts");
+    if (set && write->bind(1, number).run() == Statement::Step::done)
+        set = connection_.execute("COMMIT");
+    else if (set)
+        set = connection_.error("cannot be written");
+    if (!set) {
+        connection_.roll_back();
+        return std::move(set).error();
+    }
+    return number;
+}
+
+Result<void> Database::load_keys(KeysOnDisk& on_disk)
+{
+    auto select = connection_.prepare("SELECT name, key FROM state");
+    if (!select)
+        return std::move(select).error();
+    return for_each_row(connection_, *select, [&](Statement& row) {
+        on_disk.add(Changes::join(row.bytes(0), row.bytes(1)));
+    });
+}
+
+Result<void> Database::load_all(std::string_view table, const Store::Each& each)
+{
+    auto select = connection_.prepare("SELECT key, value FROM state WHERE name = ?1");
+    if (!select)
+        return std::move(select).error();
+    return for_each_row(connection_, select->bind(1, table),
+                        [&](Statement& row) { each(row.bytes(0), row.bytes(1)); });
+}
+
+Result<std::vector<Store::Record>> Database::waiting(std::string_view backend, std::uint64_t after,
+                                                     std::size_t most)
+{
+    auto select = connection_.prepare("SELECT sequence, record_id, body FROM spool WHERE "
+                                      "backend = ?1 AND parked IS NULL AND sequence > ?2 "
+                                      "ORDER BY sequence LIMIT ?3");
+    if (!select)
+        return std::move(select).error();
+    select->bind(1, backend).bind(2, after).bind(3, std::uint64_t{most});
+    std::vector<Store::Record> records;
+    auto read = for_each_row(connection_, *select, [&](Statement& row) {
+        records.push_back({row.number(0), std::string(row.bytes(1)), std::string(row.bytes(2))});
+    });
+    if (!read)
+        return std::move(read).error();
+    return records;
+}
+
+Result<std::vector<Store::Count>> Database::count()
+{
+    auto select = connection_.prepare("SELECT backend, count(*) - count(parked), count(parked) "
+                                      "FROM spool GROUP BY backend ORDER BY backend");
+    if (!select)
+        return std::move(select).error();
+    std::vector<Store::Count> counts;
+    auto read = for_each_row(connection_, *select, [&](Statement& row) {
+        counts.push_back({std::string(row.bytes(0)), row.number(1), row.number(2)});
+    });
+    if (!read)
+        return std::move(read).error();
+    return counts;
+}
+
+} // namespace mediaproxy::store

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "store/changes.hpp"
+#include "store/sqlite.hpp"
+#include "store/store.hpp"
+
+namespace mediaproxy::store
+{
+
+/// The store's tables over one connection. One thread at a time.
+class Database
+{
+public:
+    /// Makes the tables where they are missing; refuses those of a newer version.
+    static Result<Database> open(const std::string& path);
+
+    /// One transaction, that of a group with records durable over a power cut.
+    Result<void> commit(const Changes& changes);
+    /// A number above those of all earlier starts, at least `least`.
+    Result<std::uint64_t> count_start(std::uint64_t least);
+
+    Result<void> load_keys(KeysOnDisk& on_disk);
+    Result<void> load_all(std::string_view table, const Store::Each& each);
+    Result<std::vector<Store::Record>> waiting(std::string_view backend, std::uint64_t after,
+                                               std::size_t most);
+    Result<std::vector<Store::Count>> count();
+
+private:
+    enum class Synchronous { unknown, normal, full };
+    struct Statements {
+        Statement begin, commit, save, erase, put, done, park;
+    };
+    Database(Connection connection, Statements statements)
+        : connection_(std::move(connection)), statements_(std::move(statements))
+    {
+    }
+    Result<void> synchronize(Synchronous wanted);
+    bool write(const Changes& changes);
+
+    Connection connection_;
+    Statements statements_; // after the connection: finished first
+    Synchronous synchronous_ = Synchronous::unknown;
+};
+
+} // namespace mediaproxy::store

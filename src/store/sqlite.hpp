@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <sqlite3.h>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace mediaproxy::store
+{
+
+class Statement;
+
+/// A connection to an SQLite file; errors name the file. One thread at a time.
+class Connection
+{
+public:
+    static Result<Connection> open(const std::string& path);
+
+    /// One or more statements without results.
+    Result<void> execute(const char* sql);
+    Result<Statement> prepare(std::string_view sql);
+    /// The transaction that a failed statement left open, if any.
+    void roll_back() noexcept;
+    Error error(std::string_view doing) const;
+
+private:
+    struct Close {
+        void operator()(sqlite3* handle) const noexcept { sqlite3_close_v2(handle); }
+    };
+    Connection(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
+
+    std::unique_ptr<sqlite3, Close> handle_;
+    std::string path_;
+};
+
+/// A prepared statement, used again and again. Bound bytes are borrowed until the next reset().
+class Statement
+{
+public:
+    enum class Step { row, done, failed };
+
+    explicit Statement(sqlite3_stmt* handle) : handle_(handle) {}
+
+    Statement& bind(int index, std::string_view text);
+    Statement& bind_blob(int index, std::string_view bytes);
+    Statement& bind(int index, std::uint64_t number);
+    Step step();
+    /// step() of a statement without results, and reset().
+    Step run();
+    void reset();
+
+    /// Columns of the row; bytes are valid until the next step.
+    std::string_view bytes(int column);
+    std::uint64_t number(int column);
+
+private:
+    struct Finish {
+        void operator()(sqlite3_stmt* handle) const noexcept { sqlite3_finalize(handle); }
+    };
+    std::unique_ptr<sqlite3_stmt, Finish> handle_;
+};
+
+} // namespace mediaproxy::store
