@@ -71,13 +71,14 @@ void BurstPath::enter(Leg& leg) const
     leg.gro = gso_ == Gso::automatic && set_gro(leg.fd, Gro::on);
 }
 
-RateMeter::Verdict BurstPath::serve(Leg& leg, std::uint64_t visit, std::int64_t now)
+BurstPath::Visit BurstPath::serve(Leg& leg, std::uint64_t visit, std::int64_t now)
 {
-    const Counts got = read(leg, now);
-    if (got.messages == 0)
-        return RateMeter::Verdict::undecided;
-    leg.appetite = std::clamp(slots * got.messages / std::max(got.packets, 1U), 1U, slots);
-    return leg.rate.count(got.packets, visit, now);
+    const unsigned messages = fetch(leg, leg.appetite);
+    if (messages == 0)
+        return {0, RateMeter::Verdict::undecided};
+    const unsigned packets = deliver(leg, messages, now);
+    leg.appetite = std::clamp(slots * messages / packets, 1U, slots);
+    return {packets, leg.rate.count(packets, visit, now)};
 }
 
 void BurstPath::leave(Leg& leg, std::int64_t now)
@@ -86,37 +87,60 @@ void BurstPath::leave(Leg& leg, std::int64_t now)
     leg.appetite = 1;
     if (!leg.gro)
         return;
-    constexpr int rounds = 8;
-    constexpr int most_reads = 64;
-    for (int round = 0; round < rounds; ++round) {
-        for (int i = 0; i < most_reads && read(leg, now).messages > 0; ++i)
-            ;
-        set_gro(leg.fd, Gro::off);
-        // Something may have come, joined, between the last read and now.
-        char byte = 0;
-        const bool empty = recv(leg.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
-        if (empty || round + 1 == rounds)
-            break;
-        set_gro(leg.fd, Gro::on);
-    }
     leg.gro = false;
+    constexpr int rounds = 4;
+    auto emptied = Emptied::nearly;
+    for (int round = 0; round < rounds && emptied == Emptied::nearly; ++round)
+        emptied = leave_if_empty(leg, now);
+    if (emptied == Emptied::yes)
+        return;
+    // A flood: it comes faster than it is read. The socket is closed to it for less than a
+    // millisecond, else a joined message might stay behind.
+    refuse_packets(leg.fd);
+    while (const unsigned got = fetch(leg, slots))
+        deliver(leg, got, now);
+    set_gro(leg.fd, Gro::off);
+    accept_packets(leg.fd);
 }
 
-BurstPath::Counts BurstPath::read(Leg& leg, std::int64_t now)
+/// `yes` when UDP_GRO was switched off with nothing joined left in the socket.
+BurstPath::Emptied BurstPath::leave_if_empty(Leg& leg, std::int64_t now)
 {
-    const int got = recvmmsg(leg.fd, messages_.data(), leg.appetite, MSG_DONTWAIT, nullptr);
-    if (got <= 0) {
-        if (got < 0 && errno != EAGAIN && errno != EINTR)
-            clear_errors(leg.fd);
-        return {};
+    const unsigned got = fetch(leg, slots);
+    if (got == slots) {
+        deliver(leg, got, now);
+        return Emptied::not_by_far;
     }
-    Counts counts{static_cast<unsigned>(got), 0};
-    for (unsigned i = 0; i < counts.messages; ++i)
-        counts.packets += take(leg, i, now);
+    // Forwarding waits, so that next to nothing can come, joined, before this.
+    set_gro(leg.fd, Gro::off);
+    char byte = 0;
+    const bool empty = recv(leg.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+    deliver(leg, got, now);
+    if (empty)
+        return Emptied::yes;
+    set_gro(leg.fd, Gro::on);
+    return Emptied::nearly;
+}
+
+/// Reads up to `most` messages into the first slots.
+unsigned BurstPath::fetch(const Leg& leg, unsigned most)
+{
+    const int got = recvmmsg(leg.fd, messages_.data(), most, MSG_DONTWAIT, nullptr);
+    if (got < 0 && errno != EAGAIN && errno != EINTR)
+        clear_errors(leg.fd);
+    return got > 0 ? static_cast<unsigned>(got) : 0;
+}
+
+/// Forwards what fetch() has read; returns how many datagrams that was.
+unsigned BurstPath::deliver(Leg& leg, unsigned messages, std::int64_t now)
+{
+    unsigned packets = 0;
+    for (unsigned i = 0; i < messages; ++i)
+        packets += take(leg, i, now);
     flush(*leg.other);
-    for (unsigned i = 0; i < counts.messages; ++i)
+    for (unsigned i = 0; i < messages; ++i)
         prepare(i);
-    return counts;
+    return packets;
 }
 
 /// Judges message `index`; returns how many datagrams it holds.

@@ -28,8 +28,12 @@ public:
     /// Turns a leg to bursts. Nobody else may be reading its socket.
     void enter(Leg& leg) const;
 
-    /// Reads and forwards once, about 64 packets at most. `fat` and `thin` are advice.
-    RateMeter::Verdict serve(Leg& leg, std::uint64_t visit, std::int64_t now);
+    struct Visit {
+        unsigned packets;
+        RateMeter::Verdict verdict; ///< advice
+    };
+    /// Reads and forwards once, about 64 packets at most.
+    Visit serve(Leg& leg, std::uint64_t visit, std::int64_t now);
 
     /// Turns a leg back to plain datagrams. What the kernel has already joined cannot be left in
     /// the socket, so it is forwarded here.
@@ -49,14 +53,13 @@ private:
     struct Control {
         alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> bytes;
     };
-    struct Counts {
-        unsigned messages = 0;
-        unsigned packets = 0;
-    };
-
     std::byte* slot(unsigned index) { return buffers_.get() + index * slot_stride; }
     void prepare(unsigned index);
-    Counts read(Leg& leg, std::int64_t now);
+    enum class Emptied { yes, nearly, not_by_far };
+
+    Emptied leave_if_empty(Leg& leg, std::int64_t now);
+    unsigned fetch(const Leg& leg, unsigned most);
+    unsigned deliver(Leg& leg, unsigned messages, std::int64_t now);
     unsigned take(Leg& leg, unsigned index, std::int64_t now);
     void add(Leg& out, std::byte* data, std::size_t size, std::size_t segment, unsigned segments);
     void flush(Leg& out);

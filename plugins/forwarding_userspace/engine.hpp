@@ -37,6 +37,9 @@ public:
 
     virtual void wait(Wait how) = 0;
 
+    /// Sends what is queued: a command may change where it was to go.
+    virtual void flush() = 0;
+
     /// Forwards what wait() found, at most 64 packets of each socket.
     virtual void process() = 0;
 };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include "burst_path.hpp"
 #include "engine.hpp"
 #include "socket_options.hpp"
+#include "turn_limits.hpp"
 #include "unique_fd.hpp"
 
 namespace forwarding_userspace
@@ -31,12 +33,13 @@ public:
     void detach(std::span<Flow* const> flows) override;
     void wait(Wait how) override;
     void process() override;
+    void flush() override {}
 
 private:
-    static constexpr unsigned most_packets = 64;
-
-    void serve(Leg& leg);
+    unsigned serve(Leg& leg);
+    unsigned serve_burst(Leg& leg);
     unsigned serve_packets(Leg& leg);
+    void learn_appetite(Leg& leg, unsigned got) const;
     bool serve_one(Leg& leg, std::span<std::byte> buffer);
 
     Environment environment_;
@@ -85,46 +88,61 @@ void EpollEngine::wait(Wait how)
 
 void EpollEngine::process()
 {
+    unsigned packets = 0;
     for (unsigned i = 0; i < ready_; ++i) {
         if (events_[i].data.ptr == nullptr)
             continue; // the wake-up itself; edge-triggered, so nobody need read it
         auto& leg = *static_cast<Leg*>(events_[i].data.ptr);
         if ((events_[i].events & EPOLLERR) != 0)
             clear_errors(leg.fd);
-        serve(leg);
-        if (environment_.attention.load(std::memory_order_relaxed))
+        packets += serve(leg);
+        if (packets >= least_progress && environment_.attention.load(std::memory_order_relaxed))
             return;
     }
 }
 
-void EpollEngine::serve(Leg& leg)
+unsigned EpollEngine::serve(Leg& leg)
 {
-    if (leg.path == Path::bursts) {
-        if (bursts_.serve(leg, turn_, now_) == RateMeter::Verdict::thin) {
-            bursts_.leave(leg, now_);
-            leg.rate.rest(now_);
-        }
-        return;
-    }
+    if (leg.path == Path::bursts)
+        return serve_burst(leg);
     const unsigned got = serve_packets(leg);
     if (got == 0)
-        return;
+        return 0;
     const auto verdict = leg.rate.count(got, turn_, now_);
     if (verdict == RateMeter::Verdict::fat && environment_.gso == Gso::automatic)
         bursts_.enter(leg);
+    return got;
 }
 
-/// Tries as many packets as the last visits suggest, so that a slow stream costs no read in vain
-/// and a backlog is not fetched one packet a turn.
+unsigned EpollEngine::serve_burst(Leg& leg)
+{
+    const auto visit = bursts_.serve(leg, turn_, now_);
+    if (visit.verdict == RateMeter::Verdict::thin) {
+        bursts_.leave(leg, now_);
+        leg.rate.rest(now_);
+    }
+    return visit.packets;
+}
+
 unsigned EpollEngine::serve_packets(Leg& leg)
 {
     const auto buffer = bursts_.scratch();
     unsigned got = 0;
     while (got < leg.appetite && serve_one(leg, buffer))
         ++got;
-    leg.appetite =
-        got == leg.appetite ? std::min(2 * leg.appetite, most_packets) : std::max(got, 1U);
+    learn_appetite(leg, got);
     return got;
+}
+
+/// A socket that is ready in turn after turn has a backlog: more at once. Otherwise one read a
+/// visit, because a second one would mostly find nothing.
+void EpollEngine::learn_appetite(Leg& leg, unsigned got) const
+{
+    if (got < leg.appetite)
+        leg.appetite = std::max(got, 1U);
+    else if (leg.last_turn + 1 == turn_)
+        leg.appetite = std::min(2 * leg.appetite, most_packets);
+    leg.last_turn = turn_;
 }
 
 bool EpollEngine::serve_one(Leg& leg, std::span<std::byte> buffer)

@@ -35,7 +35,9 @@ struct Leg {
     std::int64_t seen_ms = -1;
 
     RateMeter rate;
-    std::uint32_t appetite = 1; ///< packets to try in the next visit (epoll only)
+    std::uint32_t appetite = 1;     ///< packets (or messages of a burst) to try in the next visit
+    std::uint64_t last_turn = 0;    ///< of its engine, in which the leg was read
+    std::uint32_t turn_packets = 0; ///< in that turn
     Path path = Path::packets;
     Operation operation = Operation::none;
     bool leaving = false;     ///< being detached: do not read on

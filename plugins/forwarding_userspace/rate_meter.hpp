@@ -41,10 +41,10 @@ private:
         const std::uint64_t rate = packets * 1000 / static_cast<std::uint64_t>(elapsed);
         packets_ = visits_ = 0;
         since_ = now;
-        if (rate > fat_rate && packets >= 2 * visits)
+        if (rate > fat_rate && packets >= 4 * visits)
             return now < resting_until_ ? Verdict::undecided : Verdict::fat;
         // Between the two bounds a leg stays what it is.
-        return rate < thin_rate || 4 * packets < 5 * visits ? Verdict::thin : Verdict::undecided;
+        return rate < thin_rate || packets < 2 * visits ? Verdict::thin : Verdict::undecided;
     }
 
     std::int64_t since_ = 0;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
@@ -43,6 +44,19 @@ bool set_gro(int fd, Gro gro)
 {
     const int value = gro == Gro::on ? 1 : 0;
     return setsockopt(fd, IPPROTO_UDP, UDP_GRO, &value, sizeof value) == 0;
+}
+
+void refuse_packets(int fd)
+{
+    sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+    const sock_fprog program{1, &none};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void accept_packets(int fd)
+{
+    const int unused = 0;
+    setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
 }
 
 void clear_errors(int fd)

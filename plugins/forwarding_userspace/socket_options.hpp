@@ -16,6 +16,10 @@ enum class Gro { off, on };
 /// False when the kernel refuses.
 bool set_gro(int fd, Gro gro);
 
+/// Lets the kernel drop what comes for the socket; what is queued stays.
+void refuse_packets(int fd);
+void accept_packets(int fd);
+
 /// Takes a pending ICMP error off the socket, so that it does not count as readable for ever.
 void clear_errors(int fd);
 

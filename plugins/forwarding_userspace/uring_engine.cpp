@@ -11,6 +11,7 @@
 #include "burst_path.hpp"
 #include "engine.hpp"
 #include "socket_options.hpp"
+#include "turn_limits.hpp"
 #include "uring_buffers.hpp"
 
 namespace forwarding_userspace
@@ -26,6 +27,26 @@ std::uint64_t tag(Topic topic, const Leg* leg = nullptr)
 {
     return reinterpret_cast<std::uintptr_t>(leg) | static_cast<std::uint64_t>(topic);
 }
+
+/// A completion taken out of the ring.
+struct Completion {
+    std::uint64_t user_data;
+    std::int32_t res;
+    std::uint32_t flags;
+
+    explicit Completion(const io_uring_cqe& entry)
+        : user_data(entry.user_data), res(entry.res), flags(entry.flags)
+    {
+    }
+    Topic topic() const { return static_cast<Topic>(user_data & topic_mask); }
+    Leg* leg() const { return reinterpret_cast<Leg*>(user_data & ~topic_mask); }
+    bool more() const { return (flags & IORING_CQE_F_MORE) != 0; }
+    bool has_buffer() const { return (flags & IORING_CQE_F_BUFFER) != 0; }
+    std::uint16_t buffer() const
+    {
+        return static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+    }
+};
 
 /// io_uring: one multishot receive for each socket into shared buffers; sends are queued while
 /// completions are read and submitted together. A fat leg is polled and served in bursts instead.
@@ -53,10 +74,11 @@ public:
     void detach(std::span<Flow* const> flows) override;
     void wait(Wait how) override;
     void process() override;
+    void flush() override { submit(); }
 
 private:
     static constexpr unsigned queue_entries = 1024;
-    static constexpr unsigned most_sends = 64; // a longer batch keeps the core thread waiting
+    static constexpr unsigned most_sends = 32; // a longer batch keeps the core thread waiting
 
     io_uring_sqe* next_entry();
     void watch_wake_up();
@@ -66,9 +88,13 @@ private:
     void submitted();
     void rearm();
 
-    void complete(const io_uring_cqe& completion);
-    void received(Leg& leg, const io_uring_cqe& completion);
-    bool forward(Leg& leg, const io_uring_cqe& completion);
+    void sort_out_deferred();
+    void take_completions();
+    void complete_or_defer(const Completion& completion);
+    void complete(const Completion& completion);
+    void received(Leg& leg, const Completion& completion);
+    void guard_others(Leg& leg);
+    bool forward(Leg& leg, const Completion& completion);
     void judge_rate(Leg& leg);
     void receive_ended(Leg& leg, int result);
     void polled(Leg& leg, int result);
@@ -81,9 +107,10 @@ private:
     bool open_ = false;
     UringBuffers buffers_; // after ring_: unmapped while nothing uses it
     msghdr receive_header_{};
-    std::vector<Leg*> unarmed_; ///< to be armed in the next turn
-    unsigned leaving_ = 0;      ///< legs whose cancelled operation has not ended yet
-    unsigned sends_ = 0;        ///< queued and not yet submitted
+    std::vector<Leg*> unarmed_;        ///< to be armed in the next turn
+    std::vector<Completion> deferred_; ///< of other legs, met while some were detached
+    unsigned leaving_ = 0;             ///< legs whose cancelled operation has not ended yet
+    unsigned sends_ = 0;               ///< queued and not yet submitted
     std::uint64_t turn_ = 0;
     std::int64_t now_ = 0;
 };
@@ -171,6 +198,7 @@ void UringEngine::detach(std::span<Flow* const> flows)
         leg.leaving = true;
         leaving_ += leg.operation != Operation::none ? 1 : 0;
     });
+    sort_out_deferred();
     while (leaving_ > 0) {
         // Cancelling again is harmless, and needed when an operation was just then running.
         each_leg(cancel_if_running);
@@ -178,15 +206,7 @@ void UringEngine::detach(std::span<Flow* const> flows)
         io_uring_cqe* first = nullptr;
         io_uring_submit_and_wait_timeout(&ring_, &first, 1, &patience, nullptr);
         submitted();
-        unsigned head = 0;
-        unsigned seen = 0;
-        io_uring_cqe* completion = nullptr;
-        io_uring_for_each_cqe(&ring_, head, completion)
-        {
-            ++seen;
-            complete(*completion);
-        }
-        io_uring_cq_advance(&ring_, seen);
+        take_completions();
     }
     submit();
     each_leg([this](Leg& leg) {
@@ -195,10 +215,42 @@ void UringEngine::detach(std::span<Flow* const> flows)
     });
 }
 
+/// The core thread waits for the leaving legs: only their packets are forwarded now.
+void UringEngine::take_completions()
+{
+    unsigned head = 0;
+    unsigned seen = 0;
+    io_uring_cqe* entry = nullptr;
+    io_uring_for_each_cqe(&ring_, head, entry)
+    {
+        ++seen;
+        complete_or_defer(Completion(*entry));
+    }
+    io_uring_cq_advance(&ring_, seen);
+}
+
+/// What an earlier detach() deferred may be of legs that leave now.
+void UringEngine::sort_out_deferred()
+{
+    std::vector<Completion> earlier;
+    earlier.swap(deferred_);
+    for (const Completion& completion : earlier)
+        complete_or_defer(completion);
+}
+
+void UringEngine::complete_or_defer(const Completion& completion)
+{
+    const Leg* leg = completion.leg();
+    if (leg != nullptr && !leg->leaving)
+        deferred_.push_back(completion);
+    else
+        complete(completion);
+}
+
 void UringEngine::wait(Wait how)
 {
     rearm();
-    if (how == Wait::for_work)
+    if (how == Wait::for_work && deferred_.empty())
         io_uring_submit_and_wait(&ring_, 1);
     else
         io_uring_submit_and_get_events(&ring_);
@@ -209,21 +261,25 @@ void UringEngine::wait(Wait how)
 
 void UringEngine::process()
 {
-    unsigned head = 0;
-    unsigned seen = 0;
-    io_uring_cqe* completion = nullptr;
-    io_uring_for_each_cqe(&ring_, head, completion)
-    {
-        ++seen;
-        complete(*completion);
+    for (const Completion& completion : deferred_) {
+        complete(completion);
         if (sends_ >= most_sends)
             submit();
-        if (environment_.attention.load(std::memory_order_relaxed))
+    }
+    deferred_.clear();
+    unsigned head = 0;
+    unsigned seen = 0;
+    io_uring_cqe* entry = nullptr;
+    io_uring_for_each_cqe(&ring_, head, entry)
+    {
+        ++seen;
+        complete(Completion(*entry));
+        if (sends_ >= most_sends)
+            submit();
+        if (seen >= least_progress && environment_.attention.load(std::memory_order_relaxed))
             break;
     }
     io_uring_cq_advance(&ring_, seen);
-    if (environment_.attention.load(std::memory_order_relaxed))
-        submit(); // what follows may move an address that a queued send points at
 }
 
 void UringEngine::submit()
@@ -249,43 +305,51 @@ void UringEngine::rearm()
     unarmed_.clear();
 }
 
-void UringEngine::complete(const io_uring_cqe& completion)
+void UringEngine::complete(const Completion& completion)
 {
-    const auto topic = static_cast<Topic>(completion.user_data & topic_mask);
-    auto* leg = reinterpret_cast<Leg*>(completion.user_data & ~topic_mask);
-    switch (topic) {
+    switch (completion.topic()) {
     case Topic::wake:
-        if ((completion.flags & IORING_CQE_F_MORE) == 0)
+        if (!completion.more())
             watch_wake_up();
         return;
     case Topic::receive:
-        return received(*leg, completion);
+        return received(*completion.leg(), completion);
     case Topic::poll:
-        return polled(*leg, completion.res);
+        return polled(*completion.leg(), completion.res);
     case Topic::nothing: // a send or a cancellation that failed
         return;
     }
 }
 
-void UringEngine::received(Leg& leg, const io_uring_cqe& completion)
+void UringEngine::received(Leg& leg, const Completion& completion)
 {
-    if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
-        const auto id = static_cast<std::uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+    if (completion.has_buffer()) {
         if (forward(leg, completion))
-            buffers_.lend(id);
+            buffers_.lend(completion.buffer());
         else
-            buffers_.put_back(id);
+            buffers_.put_back(completion.buffer());
+        guard_others(leg);
     }
-    if ((completion.flags & IORING_CQE_F_MORE) == 0)
+    if (!completion.more())
         receive_ended(leg, completion.res);
 }
 
-/// True when a send was queued that still needs the buffer.
-bool UringEngine::forward(Leg& leg, const io_uring_cqe& completion)
+/// Older kernels let one multishot receive take every buffer there is. A flooded socket is served
+/// in bursts, whose length is ours to say.
+void UringEngine::guard_others(Leg& leg)
 {
-    const auto id = static_cast<std::uint16_t>(completion.flags >> IORING_CQE_BUFFER_SHIFT);
-    io_uring_recvmsg_out* packet =
-        io_uring_recvmsg_validate(buffers_.at(id), completion.res, &receive_header_);
+    if (leg.last_turn != turn_)
+        leg.turn_packets = 0;
+    leg.last_turn = turn_;
+    if (++leg.turn_packets > most_packets)
+        enter_bursts(leg);
+}
+
+/// True when a send was queued that still needs the buffer.
+bool UringEngine::forward(Leg& leg, const Completion& completion)
+{
+    io_uring_recvmsg_out* packet = io_uring_recvmsg_validate(buffers_.at(completion.buffer()),
+                                                             completion.res, &receive_header_);
     if (packet == nullptr)
         return false;
     if ((packet->flags & MSG_TRUNC) != 0) {
@@ -357,8 +421,8 @@ void UringEngine::polled(Leg& leg, int result)
         return;
     if (result < 0 || (result & POLLERR) != 0)
         clear_errors(leg.fd);
-    const auto verdict = bursts_.serve(leg, turn_, now_);
-    if (verdict == RateMeter::Verdict::thin && !leg.oversize) {
+    const auto visit = bursts_.serve(leg, turn_, now_);
+    if (visit.verdict == RateMeter::Verdict::thin && !leg.oversize) {
         bursts_.leave(leg, now_);
         leg.rate.rest(now_);
     }

@@ -148,6 +148,7 @@ void Worker::execute_pending()
     }
     if (taken_.empty())
         return;
+    engine_->flush();
     for (std::size_t i = 0; i < taken_.size(); ++i) {
         const bool first_removal = taken_[i].kind == Command::Kind::remove &&
                                    (i == 0 || taken_[i - 1].kind != Command::Kind::remove);

@@ -76,12 +76,16 @@ mp_endpoint loopback(Family family)
 
 } // namespace
 
-UdpPhone::UdpPhone(Family family)
-    : fd_(socket(family == Family::ipv4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+UdpPhone::UdpPhone(Family family) : UdpPhone(loopback(family))
+{
+}
+
+UdpPhone::UdpPhone(const mp_endpoint& local)
+    : fd_(socket(local.family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0))
 {
     if (fd_ < 0)
         fail("socket");
-    Address address = to_address(loopback(family));
+    Address address = to_address(local);
     if (bind(fd_, address.any(), address.size) != 0)
         fail("bind");
     if (getsockname(fd_, address.any(), &address.size) != 0)

@@ -16,6 +16,7 @@ class UdpPhone
 {
 public:
     explicit UdpPhone(Family family = Family::ipv4);
+    explicit UdpPhone(const mp_endpoint& local);
     UdpPhone(UdpPhone&& other) noexcept;
     UdpPhone& operator=(UdpPhone&&) = delete;
     ~UdpPhone();
