@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One mediaproxyd: its configuration, its process, and what can be asked of it."""
 import contextlib
-import copy
 import json
 import os
 import pathlib
@@ -79,14 +78,10 @@ class Daemon:
             {
                 "plugin_dir": str(PLUGINS),
                 "runtime_dir": str(self.folder),
-                "state_dir": str(self.folder),
-                "log": {"level": "DEBUG"},
+                "log": {"level": "debug"},
             },
-            copy.deepcopy(settings),
+            settings,
         )
-        records = self.settings.get("accounting", {}).get("sqlite")
-        if records:  # the plugin takes a relative path from where the daemon was started
-            self.settings["accounting"]["sqlite"]["path"] = str(self.folder / records["path"])
         self.process = None
 
     @property
@@ -221,7 +216,9 @@ class Daemon:
 
     def rows(self, call_id=None):
         """The accounting rows: (call_id, from_tag, to_tag, the statistics)."""
-        path = pathlib.Path(self.settings["accounting"]["sqlite"]["path"])
+        path = pathlib.Path(
+            self.settings["runtime_dir"], self.settings["accounting"]["sqlite"]["path"]
+        )
         if not path.exists():
             return []
         with contextlib.closing(
