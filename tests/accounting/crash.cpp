@@ -99,6 +99,7 @@ TEST_CASE("a record in the store reaches SQLite exactly once, however often the 
         Accounting accounting(**store);
         accounting.add(io, sqlite_source(folder));
         accounting.stop(long_enough);
+        REQUIRE((*store)->flush(long_enough));
         CHECK((*store)->waiting("accounting.sqlite", 0, 10)->empty());
     }
     const std::vector<std::string> written = record_ids(folder / "sessions.sqlite");
