@@ -4,19 +4,14 @@
 #include <asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "dispatcher/options.hpp"
+#include "dispatcher/record_sink.hpp"
 #include "dispatcher/relay_peer.hpp"
+#include "dispatcher/state_store.hpp"
 #include "tls/context.hpp"
-
-namespace mediaproxy::store
-{
-class Store;
-}
-namespace mediaproxy::accounting
-{
-class Accounting; ///< takes a finished SessionReport, durably
-}
 
 namespace mediaproxy::dispatcher
 {
@@ -28,14 +23,15 @@ class Dispatcher
 public:
     struct Environment {
         asio::io_context& io;
-        std::shared_ptr<tls::Context> tls;            ///< null when there is no network listener
-        store::Store* store = nullptr;                ///< state over restarts; null: none is kept
-        accounting::Accounting* accounting = nullptr; ///< null: records go nowhere
-        std::string runtime_dir;                      ///< relative socket paths are below it
+        std::shared_ptr<tls::Context> tls; ///< for relays and management; null: plain TCP
+        StateStore* store = nullptr;       ///< state over restarts; null: none is kept
+        RecordSink* records = nullptr;     ///< null: records go nowhere
+        std::string runtime_dir;           ///< relative socket paths are below it
         std::string version;
         std::string record_id_prefix; ///< unique over restarts, for records of 4.x relays
     };
-    /// Binds the sockets; the error names the one that cannot be bound.
+    /// Binds the sockets; the error names the one that cannot be bound. Without endpoints in
+    /// `options.listen` no relay can connect; the defaults are the configuration's.
     static Result<std::unique_ptr<Dispatcher>> create(Options options, Environment environment);
     ~Dispatcher();
 
@@ -49,6 +45,9 @@ public:
     std::size_t session_count() const noexcept;
     /// "3 relays, 120 sessions" for the service manager.
     std::string status() const;
+    /// Where relays and management clients really find it, for ports chosen by the system.
+    std::vector<net::Endpoint> relay_endpoints() const;
+    std::vector<net::Endpoint> management_endpoints() const;
 
     /// Stops listening, answers what is open, then calls `stopped`. The state stays in the store.
     void stop(std::function<void()> stopped);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -18,8 +19,10 @@ namespace mediaproxy::dispatcher
 
 /// A connected relay as the dispatcher sees it: one over TLS (4.x or ours), or the one in the same
 /// process. Answers may come before the call returns. Every handler is called exactly once, with an
-/// Error when the relay said `error`, answered garbage, timed out (unavailable) or went away
-/// (unavailable); after the peer is destroyed never. [core thread]
+/// Error when the relay said `error`, answered garbage (both: invalid), or when no answer is to be
+/// expected any more (unavailable). update() and remove() wait for that as long as the connection
+/// may still bring an answer, longer than the proxy does: the caller has its own deadlines. After
+/// the peer is destroyed no handler is called. [core thread]
 class RelayPeer
 {
 public:
@@ -28,6 +31,12 @@ public:
     using ReportHandler = std::function<void(Result<protocol::SessionReport>)>;
     using ReportsHandler = std::function<void(Result<std::vector<protocol::SessionReport>>)>;
     using TextHandler = std::function<void(Result<std::string>)>;
+    /// A part of the relay's list as it came.
+    struct Page {
+        std::string sessions;   ///< a JSON array
+        std::uint64_t next = 0; ///< go on behind this; 0: that was all
+    };
+    using PageHandler = std::function<void(Result<Page>)>;
 
     virtual ~RelayPeer() = default;
 
@@ -48,6 +57,11 @@ public:
     virtual void remove(const protocol::Remove& remove, ReportHandler done) = 0;
     /// All sessions that the relay holds for this dispatcher (4.x: for all dispatchers).
     virtual void sessions(ReportsHandler done) = 0;
+    /// The same in pieces and as text, for the management interface: at most `most` sessions behind
+    /// the one numbered `after` (0 = from the start). Who cannot page gives all at once.
+    virtual void session_page(std::uint64_t after, std::size_t most, PageHandler done);
+    /// A record that this relay sent as `expired` is kept here now; it may forget it.
+    virtual void acknowledge(std::string_view record_id) { (void)record_id; }
     /// The relay's JSON, passed on as it is.
     virtual void summary(TextHandler done) = 0;
 };

@@ -26,8 +26,6 @@ struct Board {
     std::atomic<std::uint64_t> received{0};
     std::atomic<std::uint64_t> wrong{0}; ///< not what was sent
     std::atomic<std::uint64_t> relay_counted{0};
-    std::atomic<double> remove_p50_us{0}; ///< of remove() during the load, as the caller waits
-    std::atomic<double> remove_p99_us{0};
 };
 
 enum class Relay { naive, epoll, io_uring };
@@ -52,8 +50,6 @@ struct Outcome {
     std::uint64_t received = 0;
     std::uint64_t wrong = 0;
     std::uint64_t relay_counted = 0;
-    double remove_p50_us = 0;
-    double remove_p99_us = 0;
 };
 
 } // namespace forwarding_bench

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <utility>
+
+#include "dispatcher/hints.hpp"
+#include "dispatcher/record_desk.hpp"
+#include "dispatcher/refusals.hpp"
+#include "dispatcher/relay_pool.hpp"
+#include "dispatcher/saved_state.hpp"
+#include "dispatcher/session_directory.hpp"
+
+namespace mediaproxy::dispatcher
+{
+
+/// What the dispatcher knows, shared by those who serve the proxy and those who serve the relays.
+struct Books {
+    Books(asio::io_context& io, RelayPool::Balancing balancing, RecordSink* sink,
+          StateStore* kept_in, std::string record_id_prefix)
+        : pool(balancing, directory), saved(io, kept_in, pool),
+          records(sink, kept_in, std::move(record_id_prefix)), store(kept_in)
+    {
+    }
+
+    void erase(Session& session)
+    {
+        saved.on_erased(session);
+        directory.erase(session);
+    }
+    Session& add(Session session)
+    {
+        if (Session* const old = directory.find_exact(session.call_id, session.from_tag))
+            erase(*old);
+        Session& added = directory.add(std::move(session));
+        saved.on_changed(added);
+        return added;
+    }
+    void expire(Session& session, const Now& now)
+    {
+        directory.set_state(session, Session::State::expired, now);
+        saved.on_changed(session);
+    }
+
+    SessionDirectory directory;
+    RelayPool pool;
+    Refusals refusals;
+    Hints hints;
+    SavedState saved;
+    RecordDesk records;
+    StateStore* store; ///< null: none
+};
+
+} // namespace mediaproxy::dispatcher

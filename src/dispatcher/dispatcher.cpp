@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dispatcher/dispatcher.hpp"
+
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <fmt/format.h>
+#include <optional>
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "dispatcher/books.hpp"
+#include "dispatcher/management_server.hpp"
+#include "dispatcher/proxy_server.hpp"
+#include "dispatcher/reconciler.hpp"
+#include "dispatcher/relay_server.hpp"
+#include "dispatcher/removal_desk.hpp"
+#include "dispatcher/update_desk.hpp"
+#include "protocol/reply.hpp"
+
+namespace mediaproxy::dispatcher
+{
+
+namespace
+{
+
+constexpr std::chrono::seconds chores_interval{10};
+constexpr std::chrono::milliseconds stop_patience{1000}; // above any request's deadline
+constexpr std::chrono::milliseconds stop_interval{5};
+
+std::string absolute_path(const std::string& path, const std::string& folder)
+{
+    return path.empty() || path.starts_with('/') || folder.empty() ? path : folder + '/' + path;
+}
+
+/// Stable over restarts, different for each dispatcher: the host and the control socket.
+std::string default_name(const std::string& socket_path)
+{
+    char host[256] = "localhost";
+    ::gethostname(host, sizeof host - 1);
+    return fmt::format("{}:{}", host, socket_path);
+}
+
+} // namespace
+
+struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
+    State(Options wanted, Environment given, UnixListener listener)
+        : options(std::move(wanted)), environment(std::move(given)),
+          books(environment.io,
+                options.balancing == "least-sessions" ? RelayPool::Balancing::least_sessions
+                                                      : RelayPool::Balancing::round_robin,
+                environment.records, environment.store, environment.record_id_prefix),
+          proxies(environment.io, std::move(listener), options.request_deadline, *this),
+          removals(books, proxies),
+          updates(environment.io, books, proxies, removals, options.attempt_timeout),
+          reconciler(environment.io, books, removals, options.name, options.relay_timeout),
+          chores_timer(environment.io), stop_timer(environment.io)
+    {
+    }
+
+    void on_request(const protocol::Request& request, Ticket ticket) override;
+    void on_late(Ticket ticket, std::uint64_t matter) override;
+
+    void on_connected(RelayLink& relay) override;
+    void on_disconnected(RelayLink& relay) override;
+    void on_expired(RelayPeer& relay, protocol::SessionReport&& report) override;
+    void account_expired(RelayId relay, protocol::SessionReport&& report,
+                         std::function<void()> durable);
+
+    void do_chores_later();
+    void do_chores();
+    void wait_for_end(std::chrono::steady_clock::time_point limit, std::function<void()> stopped);
+
+    Options options;
+    Environment environment;
+    Books books;
+    ProxyServer proxies;
+    RemovalDesk removals;
+    UpdateDesk updates;
+    Reconciler reconciler;
+    std::unique_ptr<ManagementServer> management; ///< null: off
+    std::unique_ptr<RelayServer> relays;          ///< null: only the relay in this process
+    asio::steady_timer chores_timer, stop_timer;
+};
+
+// --- the SIP proxy
+
+void Dispatcher::State::on_request(const protocol::Request& request, Ticket ticket)
+{
+    if (request.command == "update")
+        return updates.handle(request, ticket);
+    const auto remove = request.command == "remove"
+                            ? protocol::parse_remove(request)
+                            : Result<protocol::Remove>(invalid(
+                                  "unknown command " + text::printable(request.command, 60)));
+    if (!remove) {
+        log::info("control socket: {}", remove.error().message);
+        return proxies.answer(ticket, protocol::answer_error);
+    }
+    if (updates.cancel(*remove))
+        return proxies.answer(ticket, protocol::answer_removed);
+    removals.handle(*remove, ticket);
+}
+
+void Dispatcher::State::on_late(Ticket ticket, std::uint64_t matter)
+{
+    // The relay's answer to a removal counts whenever it comes.
+    if (matter == RemovalDesk::matter)
+        return proxies.answer(ticket, protocol::answer_removed);
+    updates.on_late(matter);
+}
+
+// --- relays
+
+void Dispatcher::State::on_connected(RelayLink& relay)
+{
+    const TimePoint now = BootClock::now();
+    const RelayId id = books.pool.add(relay, now);
+    log::info("relay {}: ready", relay.name());
+    reconciler.on_connected(relay, id, relay.is_ours() ? now : relay.first_question(),
+                            Reconciler::Place::network);
+}
+
+void Dispatcher::State::on_disconnected(RelayLink& relay)
+{
+    if (const auto id = books.pool.find(relay.name()))
+        reconciler.on_disconnected(*id);
+    books.pool.remove(relay, BootClock::now());
+}
+
+void Dispatcher::State::on_expired(RelayPeer& relay, protocol::SessionReport&& report)
+{
+    const RelayId id = books.pool.know(relay.name(), BootClock::now());
+    if (!relay.is_ours() || report.record_id.empty())
+        return account_expired(id, std::move(report), {});
+    const std::string record_id = report.record_id;
+    const auto seen = books.records.seen(record_id);
+    if (seen == RecordDesk::Repeat::durable)
+        return relay.acknowledge(record_id);
+    if (seen == RecordDesk::Repeat::waiting)
+        return;
+    books.records.on_received(record_id);
+    account_expired(id, std::move(report), [this, id, record_id] {
+        books.records.on_durable(record_id, read_clocks());
+        if (RelayPeer* const peer = books.pool.peer(id))
+            peer->acknowledge(record_id);
+    });
+}
+
+void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&& report,
+                                        std::function<void()> durable)
+{
+    const std::string& name = books.pool.name(relay);
+    const Now now = read_clocks();
+    books.hints.erase(report.call_id, report.from_tag);
+    Session waiting;
+    if (removals.take_waiting(relay, report, &waiting))
+        return books.records.put(std::move(report), RecordDesk::End::removed, &waiting, name,
+                                 std::move(durable));
+    Session* session = books.directory.find_exact(report.call_id, report.from_tag);
+    if (session && (session->relay != relay || session->state == Session::State::expired))
+        session = nullptr;
+    const bool removed = session && session->state == Session::State::removing;
+    books.records.put(std::move(report),
+                      removed ? RecordDesk::End::removed : RecordDesk::End::timed_out, session,
+                      name, std::move(durable));
+    if (session)
+        books.expire(*session, now);
+}
+
+// --- the passing of time
+
+void Dispatcher::State::do_chores_later()
+{
+    chores_timer.expires_after(chores_interval);
+    chores_timer.async_wait([this](const asio::error_code& error) {
+        if (error)
+            return;
+        do_chores();
+        do_chores_later();
+    });
+}
+
+void Dispatcher::State::do_chores()
+{
+    const Now now = read_clocks();
+    const WallTime expired_limit = now.wall - options.cleanup_expired_sessions_after;
+    while (Session* const session = books.directory.oldest_expired_before(expired_limit))
+        books.erase(*session);
+    reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
+    reconciler.retry();
+    removals.clean_up(now.wall - options.cleanup_dead_relays_after);
+    books.records.forget_before(now.wall - options.cleanup_dead_relays_after);
+}
+
+void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit,
+                                     std::function<void()> stopped)
+{
+    if (proxies.open_requests() > 0 && std::chrono::steady_clock::now() < limit) {
+        stop_timer.expires_after(stop_interval);
+        stop_timer.async_wait(
+            [this, limit, stopped = std::move(stopped)](const asio::error_code& error) mutable {
+                if (!error)
+                    wait_for_end(limit, std::move(stopped));
+            });
+        return;
+    }
+    if (relays)
+        relays->close_all();
+    books.saved.flush();
+    asio::post(environment.io, std::move(stopped));
+}
+
+// --- the door
+
+Dispatcher::Dispatcher() = default;
+Dispatcher::~Dispatcher() = default;
+
+Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environment environment)
+{
+    const std::string path = absolute_path(options.socket_path, environment.runtime_dir);
+    if (options.name.empty())
+        options.name = default_name(path);
+    const UnixListener::Access access{options.socket_owner, options.socket_group,
+                                      options.socket_mode.value_or(0660)};
+    auto listener = UnixListener::open(path, access);
+    if (!listener)
+        return Error{listener.error().code, "control " + listener.error().message};
+    std::unique_ptr<Dispatcher> dispatcher(new Dispatcher);
+    dispatcher->state_ =
+        std::make_unique<State>(std::move(options), std::move(environment), std::move(*listener));
+    State& state = *dispatcher->state_;
+    const Options& wanted = state.options;
+    if (!wanted.listen.empty()) {
+        auto relays =
+            RelayServer::open(state.environment.io, wanted.listen, state.environment.tls,
+                              {wanted.name, state.environment.version, wanted.relay_timeout,
+                               wanted.relay_recover_interval, wanted.passport},
+                              state);
+        if (!relays)
+            return relays.error();
+        state.relays = std::move(*relays);
+    }
+    if (wanted.management.enabled) {
+        auto management = ManagementServer::open(
+            state.environment.io, wanted.management,
+            absolute_path(wanted.management.socket_path, state.environment.runtime_dir), access,
+            wanted.management.use_tls ? state.environment.tls : nullptr, state.environment.version,
+            state.books.pool);
+        if (!management)
+            return management.error();
+        state.management = std::move(*management);
+    }
+    // Before any relay is attached: its list is compared with what is known.
+    const Now now = read_clocks();
+    state.books.saved.load(state.books.directory, state.books.pool, now);
+    state.books.records.load(now);
+    state.removals.load(now);
+    return dispatcher;
+}
+
+void Dispatcher::start()
+{
+    state_->proxies.start();
+    if (state_->relays)
+        state_->relays->start();
+    if (state_->management)
+        state_->management->start();
+    state_->do_chores_later();
+}
+
+void Dispatcher::attach(RelayPeer& local)
+{
+    const TimePoint now = BootClock::now();
+    const RelayId id = state_->books.pool.add(local, now);
+    state_->reconciler.on_connected(local, id, now, Reconciler::Place::here);
+}
+
+void Dispatcher::on_expired(RelayPeer& relay, const protocol::SessionReport& report)
+{
+    // It comes once only: no acknowledgement is needed.
+    protocol::SessionReport copy = report;
+    const RelayId id = state_->books.pool.know(relay.name(), BootClock::now());
+    state_->account_expired(id, std::move(copy), {});
+}
+
+std::size_t Dispatcher::session_count() const noexcept
+{
+    return state_->books.directory.active_count();
+}
+
+std::string Dispatcher::status() const
+{
+    return fmt::format("{} relays, {} sessions", state_->books.pool.connected().size(),
+                       session_count());
+}
+
+std::vector<net::Endpoint> Dispatcher::relay_endpoints() const
+{
+    return state_->relays ? state_->relays->endpoints() : std::vector<net::Endpoint>();
+}
+
+std::vector<net::Endpoint> Dispatcher::management_endpoints() const
+{
+    return state_->management ? state_->management->endpoints() : std::vector<net::Endpoint>();
+}
+
+void Dispatcher::stop(std::function<void()> stopped)
+{
+    state_->proxies.stop_listening();
+    if (state_->relays)
+        state_->relays->stop_listening();
+    if (state_->management)
+        state_->management->stop();
+    state_->chores_timer.cancel();
+    state_->wait_for_end(std::chrono::steady_clock::now() + stop_patience, std::move(stopped));
+}
+
+} // namespace mediaproxy::dispatcher

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dispatcher/reconciler.hpp"
+
+#include <unordered_set>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+
+namespace mediaproxy::dispatcher
+{
+
+Reconciler::Reconciler(asio::io_context& io, Books& books, RemovalDesk& removals,
+                       std::string our_name, Seconds grace)
+    : books_(books), removals_(removals), our_name_(std::move(our_name)),
+      verdicts_(io, grace, [this](const Verdict& verdict) {
+          const auto talk = talks_.find(verdict.relay);
+          if (talk != talks_.end() && talk->second.number == verdict.number)
+              settle(verdict.relay, std::exchange(doubtful_[verdict.relay], {}));
+      })
+{
+}
+
+void Reconciler::on_connected(RelayPeer& peer, RelayId relay, TimePoint question, Place place)
+{
+    talks_[relay] = {++last_number_, question, place, Talk::State::idle};
+    removals_.deliver(relay);
+    ask(peer, relay);
+}
+
+void Reconciler::on_disconnected(RelayId relay)
+{
+    talks_.erase(relay);
+    doubtful_.erase(relay);
+    removals_.on_disconnected(relay);
+}
+
+void Reconciler::retry()
+{
+    std::vector<RelayId> again;
+    for (const auto& [relay, talk] : talks_) {
+        const RelayPeer* const peer = books_.pool.peer(relay);
+        if (talk.state == Talk::State::idle && peer &&
+            peer->state() != RelayPeer::State::unresponsive)
+            again.push_back(relay);
+    }
+    for (const RelayId relay : again) {
+        talks_[relay].question = BootClock::now();
+        ask(*books_.pool.peer(relay), relay);
+    }
+}
+
+void Reconciler::ask(RelayPeer& peer, RelayId relay)
+{
+    Talk& talk = talks_[relay];
+    talk.state = Talk::State::asking;
+    peer.sessions(
+        [this, relay, number = talk.number](Result<std::vector<protocol::SessionReport>> list) {
+            on_list(relay, number, std::move(list));
+        });
+}
+
+void Reconciler::on_list(RelayId relay, std::uint64_t number,
+                         Result<std::vector<protocol::SessionReport>> list)
+{
+    const auto found = talks_.find(relay);
+    RelayPeer* const peer = books_.pool.peer(relay);
+    if (found == talks_.end() || found->second.number != number || !peer)
+        return;
+    Talk& talk = found->second;
+    if (!list) {
+        log::warning("relay {}: its list of sessions: {}", books_.pool.name(relay),
+                     list.error().message);
+        talk.state = Talk::State::idle;
+        return;
+    }
+    const Now now = read_clocks();
+    take_back(*peer, relay, talk, *list, now);
+    std::vector<Missing> missing = find_missing(relay, talk, *list);
+    talk.state = Talk::State::listed;
+    if (!peer->is_ours() || talk.place == Place::here)
+        return settle(relay, missing);
+    doubtful_[relay] = std::move(missing);
+    verdicts_.add({relay, number});
+}
+
+void Reconciler::take_back(RelayPeer& peer, RelayId relay, const Talk& talk,
+                           const std::vector<protocol::SessionReport>& list, const Now& now)
+{
+    books_.hints.clear(relay);
+    std::size_t taken = 0;
+    for (const protocol::SessionReport& report : list) {
+        if (removals_.is_waiting(relay, report.call_id, report.from_tag))
+            continue;
+        Session* const session = books_.directory.find_exact(report.call_id, report.from_tag);
+        const bool ours = peer.is_ours() && (report.owner == our_name_ ||
+                                             (talk.place == Place::here && report.owner.empty()));
+        if (session && session->state != Session::State::expired) {
+            // A relay that came too late when the session was made.
+            if (session->relay != relay && ours)
+                removals_.discard(relay, {report.call_id, report.from_tag, report.to_tag});
+            continue;
+        }
+        if (ours && !session) {
+            adopt(relay, report, now);
+            ++taken;
+        } else if (!ours && !session) {
+            books_.hints.add(report.call_id, report.from_tag, relay);
+        }
+    }
+    if (taken > 0)
+        log::info("relay {}: {} sessions taken back", books_.pool.name(relay), taken);
+}
+
+void Reconciler::adopt(RelayId relay, const protocol::SessionReport& report, const Now& now)
+{
+    books_.add(make_session(report, relay, now));
+}
+
+std::vector<Reconciler::Missing>
+Reconciler::find_missing(RelayId relay, const Talk& talk,
+                         const std::vector<protocol::SessionReport>& list)
+{
+    std::unordered_set<std::string> listed;
+    listed.reserve(list.size());
+    for (const protocol::SessionReport& report : list)
+        listed.insert(make_key(report.call_id, report.from_tag));
+    std::vector<Missing> missing;
+    books_.directory.for_each_at(relay, [&](const Session& session) {
+        if (session.state == Session::State::active && session.created_mono < talk.question &&
+            !listed.contains(make_key(session.call_id, session.from_tag)))
+            missing.push_back({session.call_id, session.from_tag, session.id});
+    });
+    return missing;
+}
+
+void Reconciler::settle(RelayId relay, const std::vector<Missing>& missing)
+{
+    talks_[relay].state = Talk::State::settled;
+    const Now now = read_clocks();
+    for (const Missing& entry : missing) {
+        Session* const session = books_.directory.find_exact(entry.call_id, entry.from_tag);
+        if (session && session->id == entry.id && session->state == Session::State::active)
+            lose(*session, now);
+    }
+    removals_.settle(relay);
+}
+
+/// The place where its dialog will be ended, too (PROTOCOLS section 7).
+void Reconciler::lose(Session& session, const Now& now)
+{
+    books_.records.put_lost(session, RecordDesk::End::timed_out, books_.pool.name(session.relay),
+                            now);
+    books_.expire(session, now);
+}
+
+void Reconciler::clean_up(TimePoint limit, const Now& now)
+{
+    for (RelayId relay = 0; relay < books_.pool.known(); ++relay) {
+        const auto away = books_.pool.away_since(relay);
+        if (!away || *away > limit || books_.directory.active_count(relay) == 0)
+            continue;
+        std::vector<Session*> left;
+        books_.directory.for_each_at(relay, [&](Session& session) {
+            if (session.state == Session::State::active)
+                left.push_back(&session);
+        });
+        log::warning("relay {}: away for too long: its {} sessions are given up",
+                     books_.pool.name(relay), left.size());
+        for (Session* const session : left) {
+            books_.records.put_lost(*session, RecordDesk::End::timed_out, books_.pool.name(relay),
+                                    now);
+            books_.erase(*session);
+        }
+    }
+}
+
+} // namespace mediaproxy::dispatcher

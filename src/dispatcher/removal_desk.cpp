@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dispatcher/removal_desk.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "protocol/reply.hpp"
+
+namespace mediaproxy::dispatcher
+{
+
+namespace
+{
+
+constexpr std::string_view table = "removals";
+
+std::string waiting_key(std::string_view relay, std::string_view call_id, std::string_view from_tag)
+{
+    return make_key(relay, make_key(call_id, from_tag));
+}
+
+/// A remove that names only another fork's tag leaves the call: the report is then that of the
+/// living session, which has a stream that goes on.
+bool goes_on(const protocol::SessionReport& report)
+{
+    return std::any_of(report.streams.begin(), report.streams.end(), [](const auto& stream) {
+        return stream.status == "active" || stream.status == "on hold";
+    });
+}
+
+/// What a report tells beyond what we know, for the next record of the same session.
+protocol::Remove remove_of(const Session& session)
+{
+    return {session.call_id, session.from_tag, session.to_tag};
+}
+
+} // namespace
+
+RemovalDesk::RemovalDesk(Books& books, ProxyServer& server) : books_(books), server_(server)
+{
+}
+
+void RemovalDesk::load(const Now& now)
+{
+    if (!books_.store)
+        return;
+    std::size_t damaged = 0;
+    const auto load = [&](std::string_view key, std::string_view value) {
+        auto saved = decode_session(value.substr(std::min<std::size_t>(1, value.size())));
+        if (!saved) {
+            ++damaged;
+            return;
+        }
+        saved->session.relay = books_.pool.know(saved->relay, now.mono);
+        const bool wanted = value.front() == 'w';
+        waiting_[std::string(key)] = {std::move(saved->session), wanted, false, false, now.wall};
+    };
+    if (auto loaded = books_.store->load_all(table, load); !loaded)
+        log::error("dispatcher: removals of the earlier run cannot be read: {}",
+                   loaded.error().message);
+    if (damaged > 0)
+        log::warning("dispatcher: {} saved removals cannot be read and are passed over", damaged);
+    if (!waiting_.empty())
+        log::info("dispatcher: {} removals wait for their relays", waiting_.size());
+}
+
+void RemovalDesk::handle(const protocol::Remove& remove, Ticket ticket)
+{
+    Session* const session = books_.directory.find(remove.call_id, remove.from_tag, remove.to_tag);
+    if (!session) {
+        const Hints::Hint* const hint =
+            books_.hints.find(remove.call_id, remove.from_tag, remove.to_tag);
+        RelayPeer* const peer = hint ? books_.pool.peer(hint->relay) : nullptr;
+        if (!peer)
+            return server_.answer(ticket, protocol::answer_removed);
+        const RelayId relay = hint->relay;
+        books_.hints.erase(remove.call_id, std::string(hint->from_tag));
+        return ask(*peer, Purpose::hinted, relay, remove, 0, ticket);
+    }
+    const Now now = read_clocks();
+    if (session->state != Session::State::active) {
+        if (session->state == Session::State::expired)
+            books_.erase(*session);
+        return server_.answer(ticket, protocol::answer_removed);
+    }
+    books_.refusals.on_removed(*session, now.mono);
+    RelayPeer* const peer = books_.pool.peer(session->relay);
+    if (!peer) {
+        Session gone = *session;
+        books_.erase(*session);
+        keep(std::move(gone), true, now);
+        return server_.answer(ticket, protocol::answer_removed);
+    }
+    books_.directory.set_state(*session, Session::State::removing, now);
+    ask(*peer, Purpose::session, session->relay, remove, session->id, ticket);
+}
+
+void RemovalDesk::remove_at_once(Session& session)
+{
+    // No connection has the number 0: nobody is told.
+    const Session copy = session;
+    handle(remove_of(copy), Ticket{});
+}
+
+void RemovalDesk::discard(RelayId relay, const protocol::Remove& remove)
+{
+    RelayPeer* const peer = books_.pool.peer(relay);
+    if (peer)
+        return ask(*peer, Purpose::discard, relay, remove, 0, Ticket{});
+    keep_unwanted(relay, remove);
+}
+
+void RemovalDesk::keep_unwanted(RelayId relay, const protocol::Remove& remove)
+{
+    Session session;
+    session.call_id = remove.call_id;
+    session.from_tag = remove.from_tag;
+    session.to_tag = remove.to_tag;
+    session.relay = relay;
+    keep(std::move(session), false, read_clocks());
+}
+
+void RemovalDesk::ask(RelayPeer& peer, Purpose purpose, RelayId relay,
+                      const protocol::Remove& remove, std::uint64_t session_id, Ticket ticket)
+{
+    if (free_jobs_.empty()) {
+        free_jobs_.push_back(static_cast<std::uint32_t>(jobs_.size()));
+        jobs_.emplace_back();
+    }
+    const std::uint32_t place = free_jobs_.back();
+    free_jobs_.pop_back();
+    Job& job = jobs_[place];
+    ++job.generation;
+    job.open = true;
+    job.purpose = purpose;
+    job.ticket = ticket;
+    job.relay = relay;
+    job.session_id = session_id;
+    job.call_id = remove.call_id;
+    job.from_tag = remove.from_tag;
+    job.to_tag = remove.to_tag;
+    server_.remember(ticket, matter);
+    const std::uint64_t token = std::uint64_t{job.generation} << 32 | place;
+    peer.remove(remove, [this, token](Result<protocol::SessionReport> result) {
+        on_report(token, std::move(result));
+    });
+}
+
+void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport> result)
+{
+    const auto place = static_cast<std::uint32_t>(token);
+    Job& job = jobs_[place];
+    if (!job.open || job.generation != token >> 32)
+        return;
+    job.open = false;
+    switch (job.purpose) {
+    case Purpose::session:
+        finish_session(job, std::move(result));
+        break;
+    case Purpose::hinted:
+        if (result && !goes_on(*result))
+            books_.records.put(std::move(*result), RecordDesk::End::removed, nullptr,
+                               books_.pool.name(job.relay), {});
+        break;
+    case Purpose::discard:
+        if (!result && result.error().code == Error::Code::unavailable)
+            keep_unwanted(job.relay, {job.call_id, job.from_tag, job.to_tag});
+        break;
+    case Purpose::delivery:
+        finish_delivery(job, std::move(result));
+        break;
+    }
+    server_.answer(job.ticket, protocol::answer_removed);
+    free_jobs_.push_back(place);
+}
+
+void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> result)
+{
+    const std::string& relay = books_.pool.name(job.relay);
+    Session* session = books_.directory.find(job.call_id, job.from_tag, job.to_tag);
+    if (session && session->id != job.session_id)
+        session = nullptr;
+    const Now now = read_clocks();
+    if (result && goes_on(*result)) {
+        if (session && session->state == Session::State::removing)
+            books_.directory.set_state(*session, Session::State::active, now);
+        return;
+    }
+    const bool expired = session && session->state == Session::State::expired;
+    if (result && !expired)
+        books_.records.put(std::move(*result), RecordDesk::End::removed, session, relay, {});
+    if (!session)
+        return;
+    if (!result && !expired) {
+        if (result.error().code == Error::Code::unavailable)
+            keep(*session, true, now);
+        else
+            books_.records.put_lost(*session, RecordDesk::End::removed, relay, now);
+    }
+    books_.erase(*session);
+}
+
+void RemovalDesk::finish_delivery(Job& job, Result<protocol::SessionReport> result)
+{
+    const std::string key = waiting_key(books_.pool.name(job.relay), job.call_id, job.from_tag);
+    const auto found = waiting_.find(key);
+    if (found == waiting_.end())
+        return; // its record came as `expired`
+    Waiting& waiting = found->second;
+    waiting.asked = false;
+    if (!result && result.error().code == Error::Code::unavailable)
+        return;
+    if (!result) {
+        waiting.refused = true;
+        if (is_settled(job.relay))
+            give_up(key);
+        return;
+    }
+    if (waiting.wanted)
+        books_.records.put(std::move(*result), RecordDesk::End::removed, &waiting.session,
+                           books_.pool.name(job.relay), {});
+    forget(key);
+}
+
+void RemovalDesk::keep(Session session, bool wanted, const Now& now)
+{
+    const std::string& relay = books_.pool.name(session.relay);
+    const std::string key = waiting_key(relay, session.call_id, session.from_tag);
+    session.state = Session::State::active;
+    session.unsaved_place.reset();
+    if (books_.store)
+        books_.store->save(table, key, (wanted ? "w" : "d") + encode_session(session, relay));
+    waiting_[key] = {std::move(session), wanted, false, false, now.wall};
+}
+
+void RemovalDesk::forget(const std::string& key)
+{
+    if (books_.store)
+        books_.store->erase(table, key);
+    waiting_.erase(key);
+}
+
+void RemovalDesk::give_up(const std::string& key)
+{
+    const Waiting& waiting = waiting_.at(key);
+    if (waiting.wanted)
+        books_.records.put_lost(waiting.session, RecordDesk::End::removed,
+                                books_.pool.name(waiting.session.relay), read_clocks());
+    forget(key);
+}
+
+bool RemovalDesk::take_waiting(RelayId relay, const protocol::SessionReport& report, Session* known)
+{
+    const std::string key = waiting_key(books_.pool.name(relay), report.call_id, report.from_tag);
+    const auto found = waiting_.find(key);
+    if (found == waiting_.end())
+        return false;
+    if (known)
+        *known = std::move(found->second.session);
+    forget(key);
+    return true;
+}
+
+bool RemovalDesk::is_waiting(RelayId relay, std::string_view call_id,
+                             std::string_view from_tag) const
+{
+    return !waiting_.empty() &&
+           waiting_.contains(waiting_key(books_.pool.name(relay), call_id, from_tag));
+}
+
+void RemovalDesk::deliver(RelayId relay)
+{
+    RelayPeer* const peer = books_.pool.peer(relay);
+    std::vector<std::string> keys;
+    for (auto& [key, waiting] : waiting_) {
+        if (waiting.session.relay == relay && !waiting.asked && !waiting.refused)
+            keys.push_back(key);
+    }
+    for (const std::string& key : keys) {
+        const auto found = waiting_.find(key);
+        if (!peer || found == waiting_.end())
+            continue;
+        found->second.asked = true;
+        const Session session = found->second.session;
+        ask(*peer, Purpose::delivery, relay, remove_of(session), 0, Ticket{});
+    }
+}
+
+bool RemovalDesk::is_settled(RelayId relay) const noexcept
+{
+    return relay < settled_.size() && settled_[relay];
+}
+
+void RemovalDesk::settle(RelayId relay)
+{
+    if (relay >= settled_.size())
+        settled_.resize(relay + 1, false);
+    settled_[relay] = true;
+    std::vector<std::string> lost;
+    for (const auto& [key, waiting] : waiting_) {
+        if (waiting.session.relay == relay && waiting.refused)
+            lost.push_back(key);
+    }
+    for (const std::string& key : lost)
+        give_up(key);
+}
+
+void RemovalDesk::on_disconnected(RelayId relay)
+{
+    if (relay < settled_.size())
+        settled_[relay] = false;
+}
+
+void RemovalDesk::clean_up(WallTime limit)
+{
+    std::vector<std::string> old;
+    for (const auto& [key, waiting] : waiting_) {
+        if (waiting.since < limit && !waiting.asked)
+            old.push_back(key);
+    }
+    for (const std::string& key : old)
+        give_up(key);
+    for (RelayId relay = 0; !waiting_.empty() && relay < books_.pool.known(); ++relay)
+        deliver(relay);
+}
+
+} // namespace mediaproxy::dispatcher

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "dispatcher/books.hpp"
+#include "dispatcher/proxy_server.hpp"
+
+namespace mediaproxy::dispatcher
+{
+
+/// Serves `remove`, and brings removals to relays that were away when the proxy asked for them
+/// (PROTOCOLS section 2). [core thread]
+class RemovalDesk
+{
+public:
+    /// What ProxyServer::remember is told for a removal.
+    static constexpr std::uint64_t matter = 1;
+
+    RemovalDesk(Books& books, ProxyServer& server);
+    /// Removals that an earlier run could not deliver.
+    void load(const Now& now);
+
+    void handle(const protocol::Remove& remove, Ticket ticket);
+    /// Ends a session that the proxy removed while it was being made.
+    void remove_at_once(Session& session);
+    /// Removes what must not be at that relay; no record is made of it.
+    void discard(RelayId relay, const protocol::Remove& remove);
+
+    /// Is a removal of that session still to be delivered: then a record that comes first was not
+    /// caused by a timeout. Takes it out.
+    bool take_waiting(RelayId relay, const protocol::SessionReport& report, Session* known);
+    bool is_waiting(RelayId relay, std::string_view call_id, std::string_view from_tag) const;
+
+    /// Sends what waits for that relay.
+    void deliver(RelayId relay);
+    /// All that the relay had to tell after it came is told: what it does not know now is lost.
+    void settle(RelayId relay);
+    void on_disconnected(RelayId relay);
+    /// Tries again where a relay is connected; gives up what is older than `limit`.
+    void clean_up(WallTime limit);
+    std::size_t waiting_count() const noexcept { return waiting_.size(); }
+
+private:
+    enum class Purpose {
+        session,  ///< known to the directory
+        hinted,   ///< not known, but a relay listed it
+        discard,  ///< not wanted, no record
+        delivery, ///< of a removal that waited
+    };
+    struct Job {
+        std::uint32_t generation = 0;
+        bool open = false;
+        Purpose purpose = Purpose::session;
+        Ticket ticket;
+        RelayId relay = 0;
+        std::uint64_t session_id = 0;
+        std::string call_id, from_tag, to_tag;
+    };
+    struct Waiting {
+        Session session;
+        bool wanted = false;  ///< its record; not that of a session that was discarded
+        bool asked = false;   ///< a request is under way
+        bool refused = false; ///< the relay says that it does not know the session
+        WallTime since{};
+    };
+
+    void ask(RelayPeer& peer, Purpose purpose, RelayId relay, const protocol::Remove& remove,
+             std::uint64_t session_id, Ticket ticket);
+    void on_report(std::uint64_t token, Result<protocol::SessionReport> result);
+    void finish_session(Job& job, Result<protocol::SessionReport> result);
+    void finish_delivery(Job& job, Result<protocol::SessionReport> result);
+    void keep(Session session, bool wanted, const Now& now);
+    void keep_unwanted(RelayId relay, const protocol::Remove& remove);
+    void give_up(const std::string& key);
+    void forget(const std::string& key);
+    bool is_settled(RelayId relay) const noexcept;
+
+    Books& books_;
+    ProxyServer& server_;
+    std::deque<Job> jobs_;
+    std::vector<std::uint32_t> free_jobs_;
+    std::unordered_map<std::string, Waiting> waiting_; ///< by relay and session
+    std::vector<bool> settled_;                        ///< by relay
+};
+
+} // namespace mediaproxy::dispatcher
