@@ -23,6 +23,32 @@ constexpr unsigned batch = 64;
 constexpr char pattern = 0x5a;
 constexpr int receive_buffer = 4 << 20;
 
+/// How many packets are due at a rate. Time that the phones were not given is forgotten, so that a
+/// busy machine makes fewer packets and not a burst of late ones.
+class Pace
+{
+public:
+    explicit Pace(unsigned rate) : rate_(rate) {}
+
+    std::uint64_t due()
+    {
+        const auto now = Clock::now();
+        const std::chrono::duration<double> passed =
+            std::min(now - last_, Clock::duration(longest));
+        last_ = now;
+        owed_ += passed.count() * rate_;
+        return static_cast<std::uint64_t>(owed_);
+    }
+    void done(unsigned packets) { owed_ -= packets; }
+
+private:
+    static constexpr std::chrono::milliseconds longest{2};
+
+    double rate_;
+    double owed_ = 0;
+    Clock::time_point last_ = Clock::now();
+};
+
 } // namespace
 
 struct Phones::Batches {
@@ -113,12 +139,12 @@ void Phones::run_window(const Case& plan)
 
 void Phones::run_paced(const Case& plan)
 {
-    const auto begin = Clock::now();
+    Pace pace(plan.rate);
     while (board_.stop.load(std::memory_order_relaxed) == 0) {
-        const std::chrono::duration<double> elapsed = Clock::now() - begin;
-        const auto due = static_cast<std::uint64_t>(elapsed.count() * plan.rate);
-        while (sent_ + batch / 4 <= due)
+        for (auto due = pace.due(); due >= batch / 4; due -= batch / 4) {
             send(batch / 4, plan.streams);
+            pace.done(batch / 4);
+        }
         drain();
         report();
         std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -130,12 +156,12 @@ void Phones::run_fat(const Case& plan)
     const int on = 1;
     setsockopt(callees_[0], IPPROTO_UDP, UDP_GRO, &on, sizeof on);
     constexpr unsigned segments = 40;
-    const auto begin = Clock::now();
+    Pace pace(plan.rate);
     while (board_.stop.load(std::memory_order_relaxed) == 0) {
-        const std::chrono::duration<double> elapsed = Clock::now() - begin;
-        const auto due = static_cast<std::uint64_t>(elapsed.count() * plan.rate);
-        while (sent_ + segments <= due)
+        for (auto due = pace.due(); due >= segments; due -= segments) {
             send_joined(segments);
+            pace.done(segments);
+        }
         drain_joined();
         report();
         std::this_thread::sleep_for(std::chrono::microseconds(100));
