@@ -61,7 +61,7 @@ typedef struct mp_session_record {
 #define MP_END_REMOVED  0u /* the SIP proxy ended the session */
 #define MP_END_TIMEOUT  1u /* media stopped                   */
 #define MP_END_ICE      2u /* endpoints chose a direct path   */
-#define MP_END_SHUTDOWN 3u
+#define MP_END_SHUTDOWN 3u /* the relay ended it: it stopped, or the session reached its longest time */
 #define MP_END_LOST     4u /* the relay died; figures as of its last save */
 
 typedef struct mp_accounting {

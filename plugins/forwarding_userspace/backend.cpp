@@ -22,11 +22,22 @@ mp_status refuse(mp_error& error, const mp_flow& flow, const char* reason)
     return MP_E_INVALID;
 }
 
+/// A link-local party is on the link that our own, link-local socket is bound to.
+std::uint32_t scope_of(int fd)
+{
+    SocketAddress bound;
+    if (getsockname(fd, &bound.any, &bound.size) != 0 || bound.any.sa_family != AF_INET6)
+        return 0;
+    return bound.v6.sin6_scope_id;
+}
+
 std::optional<Move::Side> check_side(const mp_endpoint& local, const mp_endpoint& remote, int fd)
 {
-    const auto address = to_socket_address(remote);
+    auto address = to_socket_address(remote);
     if (!address || local.family != remote.family || remote.port == 0 || fd < 0)
         return std::nullopt;
+    if (address->any.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address->v6.sin6_addr))
+        address->v6.sin6_scope_id = scope_of(fd);
     return Move::Side{fd, *address, remote.family == 4 ? ipv4_headers : ipv6_headers};
 }
 

@@ -134,15 +134,25 @@ unsigned EpollEngine::serve_packets(Leg& leg)
     return got;
 }
 
-/// A socket that is ready in turn after turn has a backlog: more at once. Otherwise one read a
-/// visit, because a second one would mostly find nothing.
+/// A socket that is ready in turn after turn may have a backlog: more at once. Where a second read
+/// mostly finds nothing, it is tried ever less often.
 void EpollEngine::learn_appetite(Leg& leg, unsigned got) const
 {
-    if (got < leg.appetite)
-        leg.appetite = std::max(got, 1U);
-    else if (leg.last_turn + 1 == turn_)
-        leg.appetite = std::min(2 * leg.appetite, most_packets);
+    constexpr std::uint8_t most_caution = 64;
+    const bool in_a_row = leg.last_turn + 1 == turn_;
     leg.last_turn = turn_;
+    if (got < leg.appetite) {
+        const bool in_vain = got < 2;
+        leg.caution = in_vain ? std::min<std::uint8_t>(2 * leg.caution, most_caution) : 1;
+        leg.appetite = std::max(got, 1U);
+        leg.streak = 0;
+        return;
+    }
+    leg.streak = in_a_row ? leg.streak + 1 : 0;
+    if (leg.streak < leg.caution)
+        return;
+    leg.appetite = std::min(2 * leg.appetite, most_packets);
+    leg.streak = 0;
 }
 
 bool EpollEngine::serve_one(Leg& leg, std::span<std::byte> buffer)

@@ -38,6 +38,8 @@ struct Leg {
     std::uint32_t appetite = 1;     ///< packets (or messages of a burst) to try in the next visit
     std::uint64_t last_turn = 0;    ///< of its engine, in which the leg was read
     std::uint32_t turn_packets = 0; ///< in that turn
+    std::uint8_t streak = 0;        ///< turns in a row with as much as it tried (epoll only)
+    std::uint8_t caution = 1;       ///< such turns before it tries more
     Path path = Path::packets;
     Operation operation = Operation::none;
     bool leaving = false;     ///< being detached: do not read on

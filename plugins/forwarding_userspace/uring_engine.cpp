@@ -199,11 +199,14 @@ void UringEngine::detach(std::span<Flow* const> flows)
         leaving_ += leg.operation != Operation::none ? 1 : 0;
     });
     sort_out_deferred();
-    while (leaving_ > 0) {
+    constexpr unsigned rounds_until_again = 64;
+    io_uring_cqe* first = nullptr;
+    for (unsigned round = 0; leaving_ > 0; ++round) {
         // Cancelling again is harmless, and needed when an operation was just then running.
-        each_leg(cancel_if_running);
+        if (first == nullptr || round % rounds_until_again == 0)
+            each_leg(cancel_if_running);
         __kernel_timespec patience{0, 1'000'000};
-        io_uring_cqe* first = nullptr;
+        first = nullptr;
         io_uring_submit_and_wait_timeout(&ring_, &first, 1, &patience, nullptr);
         submitted();
         take_completions();

@@ -108,8 +108,10 @@ void Worker::await(Ticket ticket)
         relax();
     }
     patience_ = std::max(patience_ / 2, least);
+    awaited_.store(true);
     for (Ticket done = done_.load(); !reached(done); done = done_.load())
         done_.wait(done);
+    awaited_.store(false);
 }
 
 void Worker::run(Gso gso, EngineFactory factory, mp_error& error)
@@ -160,6 +162,9 @@ void Worker::execute_pending()
     taken_.clear();
     done_.fetch_add(count);
     done_.notify_one();
+    // On a shared CPU a busy worker would use up its time slice first.
+    if (awaited_.load())
+        std::this_thread::yield();
 }
 
 void Worker::execute(const Command& command)

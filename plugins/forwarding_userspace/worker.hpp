@@ -82,7 +82,8 @@ private:
     std::atomic<bool> asleep_{false};
     std::atomic<bool> stopping_{false};
     std::atomic<Ticket> done_{0};
-    std::atomic<int> ready_{0}; ///< 0 starting, 1 running, -1 no engine
+    std::atomic<bool> awaited_{false}; ///< the core thread sleeps until done_ moves
+    std::atomic<int> ready_{0};        ///< 0 starting, 1 running, -1 no engine
 
     Ticket posted_ = 0;          ///< core thread's
     Ticket notified_ = 0;        ///< core thread's

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "accounting/queue.hpp"
 #include "base/time.hpp"
 #include "plugin/accounting_backend.hpp"
 #include "plugin/source.hpp"
@@ -16,15 +17,13 @@
 namespace mediaproxy::accounting
 {
 
-class Queue;
-
 /// Takes the report of every finished session to every accounting back end, by way of the store's
 /// spool: a record is lost neither by a crash nor by a back end that is away. [core thread]
 class Accounting
 {
 public:
-    /// `store` is borrowed.
-    explicit Accounting(store::Store& store);
+    /// `store` is borrowed. Logs what waits in its spool.
+    explicit Accounting(store::Store& store, RetryTiming timing = {});
     /// As stop() with no time to spare.
     ~Accounting();
     Accounting(const Accounting&) = delete;
@@ -45,6 +44,7 @@ public:
 
 private:
     store::Store& store_;
+    const RetryTiming timing_;
     std::vector<std::string> instances_;
     std::vector<std::unique_ptr<Queue>> queues_;
     std::uint64_t last_record_ = 0;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <rapidjson/document.h>
+#include <utility>
 
 #include "base/text.hpp"
 
@@ -82,9 +83,9 @@ Signaling parse_signaling_object(std::string_view text)
     document.Parse<flags>(text.data(), text.size());
     if (document.HasParseError() || !document.IsObject())
         return signaling;
-    const auto member = [&](const char* name) -> std::string_view {
-        const auto found = document.FindMember(name);
-        if (found == document.MemberEnd() || !found->value.IsString())
+    const auto member = [&object = std::as_const(document)](const char* name) -> std::string_view {
+        const auto found = object.FindMember(name);
+        if (found == object.MemberEnd() || !found->value.IsString())
             return {};
         return {found->value.GetString(), found->value.GetStringLength()};
     };

@@ -32,6 +32,7 @@ public:
         session::FlowId first_flow_id = 1;                ///< unique over restarts
         std::string record_id_prefix;                     ///< unique over restarts
         std::vector<net::Endpoint> control_addresses;     ///< media is never sent there
+        std::string version;                              ///< the daemon's
     };
     /// Binds nothing but checks what it can: relay_ip, port range, descriptors. Logs how many
     /// streams the range and RLIMIT_NOFILE allow.
@@ -53,6 +54,9 @@ public:
     std::uint64_t
     list(std::uint64_t after, std::size_t most,
          const std::function<void(session::OwnerId, const protocol::SessionReport&)>& each) const;
+    /// Calls `done` when the fast path's counters are as of now: at once when nothing is on it, at
+    /// the latest after 100 ms. For whoever list()s.
+    void refresh(std::function<void()> done);
     std::size_t session_count() const noexcept;
 
     /// The addresses that media is bound to or advertised as: what `media_relay` may name.
@@ -66,8 +70,8 @@ public:
     void stop(std::function<void()> stopped);
 
 private:
-    explicit Relay(Options options);
-    struct State;
+    class State;
+    explicit Relay(std::unique_ptr<State> state);
     std::unique_ptr<State> state_;
 };
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <map>
 #include <mutex>
+#include <pthread.h>
 #include <random>
 #include <set>
 #include <sys/file.h>
@@ -126,6 +127,7 @@ void Store::State::linger(std::unique_lock<std::mutex>& held)
 
 void Store::State::run()
 {
+    ::pthread_setname_np(::pthread_self(), "store");
     std::unique_lock held(mutex);
     for (;;) {
         wake.wait(held, [&] { return stopping || !pending.empty(); });

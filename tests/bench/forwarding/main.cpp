@@ -184,6 +184,8 @@ Outcome measure(const Case& plan, const std::string& plugin)
     outcome.received = board.received.load();
     outcome.wrong = board.wrong.load();
     outcome.relay_counted = board.relay_counted.load();
+    outcome.remove_p50_us = board.remove_p50_us.load();
+    outcome.remove_p99_us = board.remove_p99_us.load();
     munmap(memory, sizeof(Board));
     return outcome;
 }
@@ -191,11 +193,11 @@ Outcome measure(const Case& plan, const std::string& plugin)
 void print(const Row& row)
 {
     const Outcome& o = row.outcome;
-    std::printf("%-10s  %7u  %-8s  %9.0f  %8.2f  %9llu  %6lld  %5llu\n", name(row.plan.load),
-                row.plan.streams, name(row.plan.relay), o.packets_per_second, o.cpu_us_per_packet,
-                static_cast<unsigned long long>(o.received),
+    std::printf("%-10s  %7u  %-8s  %9.0f  %8.2f  %9llu  %6lld  %5llu  %4.0f %5.0f\n",
+                name(row.plan.load), row.plan.streams, name(row.plan.relay), o.packets_per_second,
+                o.cpu_us_per_packet, static_cast<unsigned long long>(o.received),
                 static_cast<long long>(o.sent) - static_cast<long long>(o.received),
-                static_cast<unsigned long long>(o.wrong));
+                static_cast<unsigned long long>(o.wrong), o.remove_p50_us, o.remove_p99_us);
     std::fflush(stdout);
 }
 
@@ -227,7 +229,9 @@ void write_json(const std::string& path, const std::vector<Row>& rows, double ep
             << "\", \"packets_per_second\": " << o.packets_per_second
             << ", \"cpu_us_per_packet\": " << o.cpu_us_per_packet << ", \"sent\": " << o.sent
             << ", \"received\": " << o.received << ", \"wrong\": " << o.wrong
-            << ", \"relay_counted\": " << o.relay_counted << "}";
+            << ", \"relay_counted\": " << o.relay_counted
+            << ", \"remove_p50_us\": " << o.remove_p50_us
+            << ", \"remove_p99_us\": " << o.remove_p99_us << "}";
         separator = ",\n";
     }
     out << "\n], \"install_remove_cycles_per_second\": {\"epoll\": " << epoll_cycles
@@ -247,8 +251,8 @@ int main(int count, char** arguments)
     setrlimit(RLIMIT_NOFILE, &limit);
 
     std::printf("one way, %u bytes of payload, relay and phones on a CPU each\n\n", payload_size);
-    std::printf("%-10s  %7s  %-8s  %9s  %8s  %9s  %6s  %5s\n", "load", "streams", "relay",
-                "packets/s", "CPU us", "received", "lost", "wrong");
+    std::printf("%-10s  %7s  %-8s  %9s  %8s  %9s  %6s  %5s  %s\n", "load", "streams", "relay",
+                "packets/s", "CPU us", "received", "lost", "wrong", "remove() us p50, p99");
     std::vector<Row> rows;
     for (const Case& plan : plan_cases(options)) {
         rows.push_back({plan, measure(plan, options.plugin)});

@@ -26,6 +26,8 @@ struct Board {
     std::atomic<std::uint64_t> received{0};
     std::atomic<std::uint64_t> wrong{0}; ///< not what was sent
     std::atomic<std::uint64_t> relay_counted{0};
+    std::atomic<double> remove_p50_us{0}; ///< of remove() during the load, as the caller waits
+    std::atomic<double> remove_p99_us{0};
 };
 
 enum class Relay { naive, epoll, io_uring };
@@ -50,6 +52,8 @@ struct Outcome {
     std::uint64_t received = 0;
     std::uint64_t wrong = 0;
     std::uint64_t relay_counted = 0;
+    double remove_p50_us = 0;
+    double remove_p99_us = 0;
 };
 
 } // namespace forwarding_bench

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "relay.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <thread>
@@ -18,6 +19,7 @@ namespace
 
 using forwarding_test::PluginHost;
 using forwarding_test::SettingList;
+using Clock = std::chrono::steady_clock;
 
 constexpr int receive_buffer = 1 << 20;
 
@@ -74,6 +76,35 @@ SettingList settings(Relay engine)
     return {{"threads", "1"}, {"engine", engine == Relay::epoll ? "epoll" : "io_uring"}};
 }
 
+double elapsed_us(Clock::time_point since)
+{
+    return std::chrono::duration<double, std::micro>(Clock::now() - since).count();
+}
+
+/// Until the end of the load: a hundred times a second a flow comes and goes, as with new calls.
+void time_removals(Board& board, PluginHost& host)
+{
+    std::uint16_t ports[2];
+    Stream extra{open_socket(ports[0], 0), open_socket(ports[1], 0), ports[0], ports[1], 9, 9};
+    constexpr mp_flow_id id = 1'000'000;
+    std::vector<double> times;
+    while (board.stop.load() < 2) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        if (board.stop.load() > 0)
+            continue;
+        if (host.install(to_flow(extra, id)) != MP_OK)
+            die("install");
+        const auto begin = Clock::now();
+        host.remove(id);
+        times.push_back(elapsed_us(begin));
+    }
+    if (times.empty())
+        return;
+    std::sort(times.begin(), times.end());
+    board.remove_p50_us.store(times[times.size() / 2]);
+    board.remove_p99_us.store(times[times.size() * 99 / 100]);
+}
+
 void run_plugin(Board& board, const Case& plan, const std::vector<Stream>& streams,
                 const std::string& plugin)
 {
@@ -85,8 +116,7 @@ void run_plugin(Board& board, const Case& plan, const std::vector<Stream>& strea
             die("install");
     }
     board.relay_ready.store(1);
-    while (board.stop.load() < 2)
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    time_removals(board, host);
     std::vector<mp_flow_reading> finals;
     host.remove(ids, finals);
     std::uint64_t counted = 0;
@@ -153,16 +183,13 @@ void run_relay(Board& board, const Case& plan, const std::string& plugin)
 
 double flow_cycles(const std::string& plugin, Relay engine, double seconds)
 {
-    using Clock = std::chrono::steady_clock;
     Board board;
     board.caller_ports[0] = board.callee_ports[0] = 9; // nobody sends
     const auto streams = open_streams(board, 1);
     PluginHost host(plugin, settings(engine));
     const mp_flow flow = to_flow(streams[0], 1);
     const auto begin = Clock::now();
-    const auto elapsed = [&] {
-        return std::chrono::duration<double>(Clock::now() - begin).count();
-    };
+    const auto elapsed = [&] { return elapsed_us(begin) / 1e6; };
     unsigned cycles = 0;
     for (; elapsed() < seconds; ++cycles) {
         if (host.install(flow) != MP_OK)

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "accounting/queue.hpp"
+
+#include <algorithm>
+#include <pthread.h>
+#include <utility>
+
+#include "base/log.hpp"
+
+namespace mediaproxy::accounting
+{
+
+namespace
+{
+
+constexpr std::size_t batch_size = 100;
+constexpr Milliseconds cancel_interval{50};
+
+} // namespace
+
+/// Records that could be read, and where they are in the spool.
+struct Queue::Batch {
+    std::vector<store::Store::Record> spooled;
+    std::vector<std::unique_ptr<Record>> records;
+    std::vector<const mp_session_record*> pointers;
+};
+
+Queue::Queue(std::unique_ptr<plugin::AccountingBackend> backend, store::Store& store,
+             RetryTiming timing)
+    : backend_(std::move(backend)), store_(store), timing_(timing), retry_(timing.first)
+{
+    store_.listen(backend_->instance(), [this] {
+        const std::lock_guard held(mutex_);
+        records_came_ = true;
+        wake_.notify_one();
+    });
+    worker_ = std::thread([this] { run(); });
+}
+
+Queue::~Queue()
+{
+    if (worker_.joinable())
+        join(std::chrono::steady_clock::now());
+}
+
+void Queue::finish()
+{
+    enter(Phase::finishing);
+}
+
+void Queue::join(Deadline deadline)
+{
+    {
+        std::unique_lock held(mutex_);
+        ended_.wait_until(held, deadline, [&] { return has_ended_; });
+    }
+    enter(Phase::stopping);
+    // Again and again: the worker may have been about to enter the plugin.
+    std::unique_lock held(mutex_);
+    while (!has_ended_) {
+        held.unlock();
+        backend_->cancel();
+        held.lock();
+        ended_.wait_for(held, cancel_interval, [&] { return has_ended_; });
+    }
+    held.unlock();
+    worker_.join();
+    store_.listen(backend_->instance(), {});
+}
+
+void Queue::enter(Phase phase)
+{
+    const std::lock_guard held(mutex_);
+    phase_ = std::max(phase_, phase);
+    wake_.notify_one();
+}
+
+void Queue::run()
+{
+    ::pthread_setname_np(::pthread_self(), "accounting");
+    while (!stopping()) {
+        if (!opened_ && !open()) {
+            if (!wait_for_retry())
+                break;
+            continue;
+        }
+        auto spooled = store_.waiting(backend_->instance(), last_sequence_, batch_size);
+        bool fine = spooled.has_value();
+        if (!fine)
+            complain(spooled.error().message);
+        else if (!spooled->empty())
+            fine = deliver(*std::move(spooled));
+        else if (!wait_for_records())
+            break;
+        if (!fine && !wait_for_retry())
+            break;
+    }
+    const std::lock_guard held(mutex_);
+    has_ended_ = true;
+    ended_.notify_all();
+}
+
+bool Queue::open()
+{
+    const plugin::Outcome outcome = backend_->open();
+    opened_ = outcome.ok();
+    if (opened_)
+        recover();
+    else
+        complain(outcome.message);
+    return opened_;
+}
+
+/// False when the back end has to be opened again, later.
+bool Queue::deliver(std::vector<store::Store::Record> spooled)
+{
+    Batch batch;
+    for (store::Store::Record& record : spooled) {
+        auto report = protocol::parse_report(record.body);
+        // One that cannot be read is parked in its turn, not before those in front of it.
+        if (!report && !batch.spooled.empty())
+            break;
+        if (!report) {
+            park(record, report.error().message);
+            continue;
+        }
+        batch.records.push_back(std::make_unique<Record>(*std::move(report)));
+        batch.pointers.push_back(batch.records.back()->abi());
+        batch.spooled.push_back(std::move(record));
+    }
+    std::size_t first = 0;
+    while (first < batch.pointers.size() && !stopping()) {
+        std::uint32_t done = 0;
+        const plugin::Outcome outcome =
+            backend_->write(std::span(batch.pointers).subspan(first), done);
+        settle(batch, first, done);
+        first += done;
+        if (outcome.status == MP_E_AGAIN) {
+            opened_ = false;
+            complain(outcome.message);
+            return false;
+        }
+        if (!outcome.ok())
+            park(batch.spooled[first++], outcome.message);
+        else
+            recover();
+    }
+    return true;
+}
+
+void Queue::settle(const Batch& batch, std::size_t first, std::size_t count)
+{
+    for (std::size_t i = first; i < first + count; ++i) {
+        store_.done(batch.spooled[i].sequence);
+        last_sequence_ = std::max(last_sequence_, batch.spooled[i].sequence);
+    }
+}
+
+void Queue::park(const store::Store::Record& record, const std::string& reason)
+{
+    log::error("{}: record {} is refused and stays in the spool: {}", backend_->instance(),
+               record.record_id, reason);
+    store_.park(record.sequence, reason);
+    last_sequence_ = std::max(last_sequence_, record.sequence);
+}
+
+void Queue::complain(const std::string& message)
+{
+    if (std::exchange(complaint_, message) != message)
+        log::error("{}: {}; records wait in the spool", backend_->instance(), message);
+}
+
+void Queue::recover()
+{
+    retry_ = timing_.first;
+    if (!std::exchange(complaint_, {}).empty())
+        log::warning("{}: takes records again", backend_->instance());
+}
+
+/// False when the worker ends instead.
+bool Queue::wait_for_records()
+{
+    std::unique_lock held(mutex_);
+    wake_.wait(held, [&] { return records_came_ || phase_ != Phase::running; });
+    return std::exchange(records_came_, false);
+}
+
+/// False when the worker ends instead: there is no time for another attempt.
+bool Queue::wait_for_retry()
+{
+    std::unique_lock held(mutex_);
+    wake_.wait_for(held, retry_, [&] { return phase_ != Phase::running; });
+    retry_ = std::min(retry_ * 2, timing_.last);
+    return phase_ == Phase::running;
+}
+
+bool Queue::stopping()
+{
+    const std::lock_guard held(mutex_);
+    return phase_ == Phase::stopping;
+}
+
+} // namespace mediaproxy::accounting

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "relay/forwarder.hpp"
+
+#include <asio/post.hpp>
+#include <utility>
+
+#include "base/log.hpp"
+
+namespace mediaproxy::relay
+{
+
+using session::ComponentKind;
+using session::FlowId;
+
+namespace
+{
+
+constexpr Seconds read_interval{1};
+constexpr Milliseconds refresh_patience{100};
+constexpr Seconds warning_interval{60};
+constexpr std::uint8_t dscp_untouched = 255;
+
+std::string_view why(mp_status status) noexcept
+{
+    switch (status) {
+    case MP_E_INVALID:
+        return "it calls them invalid";
+    case MP_E_UNSUPPORTED:
+        return "it does not support them";
+    case MP_E_DENIED:
+        return "it lacks a privilege";
+    case MP_E_AGAIN:
+        return "it is busy";
+    default:
+        return "it failed";
+    }
+}
+
+} // namespace
+
+Forwarder::Forwarder(asio::io_context& io, PortPool& ports, MediaPoller& poller)
+    : io_(io), ports_(ports), poller_(poller), read_timer_(io), refresh_timer_(io),
+      alive_(std::make_shared<bool>(true))
+{
+}
+
+Forwarder::~Forwarder()
+{
+    *alive_ = false;
+}
+
+void Forwarder::start(session::SessionTable& table, StrayJudge& strays,
+                      std::unique_ptr<FlowBackend> backend, Seconds orphan_timeout)
+{
+    table_ = &table;
+    strays_ = &strays;
+    backend_ = std::move(backend);
+    orphan_timeout_ms_ = static_cast<std::uint32_t>(
+        std::chrono::duration_cast<Milliseconds>(orphan_timeout).count());
+    if (backend_)
+        read_later();
+}
+
+void Forwarder::stop()
+{
+    while (!flows_.empty()) {
+        const FlowId id = flows_.begin()->first;
+        const mp_flow_reading totals = uninstall(id);
+        table_->abandon_flow(id, totals, BootClock::now());
+    }
+    read_timer_.cancel();
+    finish_refresh();
+    backend_.reset();
+}
+
+void Forwarder::want(SocketId id)
+{
+    if (!backend_)
+        return;
+    wanted_.push_back(id);
+    if (std::exchange(install_posted_, true))
+        return;
+    asio::post(io_, [this, alive = alive_] {
+        if (*alive)
+            install_wanted();
+    });
+}
+
+void Forwarder::install_wanted()
+{
+    install_posted_ = false;
+    if (wanted_.empty())
+        return;
+    std::vector<session::SessionTable::FlowPlan> plans;
+    plans.reserve(wanted_.size());
+    for (const SocketId id : std::exchange(wanted_, {})) {
+        const session::SocketRole role = ports_.role(id);
+        if (role.stream == nullptr)
+            continue;
+        if (auto plan = table_->begin_flow(role))
+            plans.push_back(*plan);
+    }
+    if (!plans.empty())
+        install(plans);
+}
+
+void Forwarder::install(std::span<session::SessionTable::FlowPlan> plans)
+{
+    std::vector<const mp_flow*> flows;
+    std::vector<mp_status> each(plans.size(), MP_E_FAILED);
+    for (auto& plan : plans) {
+        plan.flow.struct_size = sizeof plan.flow;
+        plan.flow.caller_fd = ports_.fd({plan.caller_slot, plan.component});
+        plan.flow.callee_fd = ports_.fd({plan.callee_slot, plan.component});
+        plan.flow.orphan_timeout_ms = orphan_timeout_ms_;
+        plan.flow.dscp = dscp_untouched;
+        flows.push_back(&plan.flow);
+    }
+    std::string sentence;
+    if (backend_)
+        backend_->install(flows, each, sentence);
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+        const FlowId id = plans[i].flow.id;
+        if (each[i] == MP_OK) {
+            const Flow flow{plans[i].caller_slot, plans[i].callee_slot, plans[i].component};
+            flows_.emplace(id, flow);
+            watch(flow, Watch::theirs);
+            continue;
+        }
+        mp_flow_reading nothing{};
+        nothing.id = id;
+        table_->abandon_flow(id, nothing, BootClock::now());
+        warn_refused(sentence.empty() ? why(each[i]) : sentence);
+    }
+}
+
+mp_flow_reading Forwarder::uninstall(FlowId id) noexcept
+{
+    mp_flow_reading totals{};
+    totals.id = id;
+    totals.caller_seen_ms = totals.callee_seen_ms = -1;
+    const auto found = flows_.find(id);
+    if (found == flows_.end())
+        return totals;
+    const Flow flow = found->second;
+    flows_.erase(found);
+    if (backend_)
+        backend_->remove({&id, 1}, {&totals, 1});
+    watch(flow, Watch::ours);
+    return totals;
+}
+
+void Forwarder::watch(const Flow& flow, Watch watch) noexcept
+{
+    if (!backend_ || !backend_->reads_sockets())
+        return;
+    for (const std::uint32_t slot : {flow.caller_slot, flow.callee_slot}) {
+        const SocketId id{slot, flow.component};
+        if (watch == Watch::theirs) {
+            poller_.remove(ports_.fd(id));
+            continue;
+        }
+        if (auto added = poller_.add(ports_.fd(id), id); !added)
+            log::error("{}", added.error().message);
+    }
+}
+
+void Forwarder::warn_refused(std::string_view reason)
+{
+    ++refused_;
+    const TimePoint now = BootClock::now();
+    if (warned_ != TimePoint{} && now - warned_ < warning_interval)
+        return;
+    warned_ = now;
+    log::warning("forwarding: the back end did not take {} flow(s): {}; their packets are relayed "
+                 "by the daemon itself, slower",
+                 refused_, reason);
+    refused_ = 0;
+}
+
+void Forwarder::on_lost(FlowId id, std::uint32_t reason)
+{
+    if (!flows_.contains(id))
+        return;
+    log::info("flow {}: lost by the back end ({}); on the slow path again", id,
+              reason == MP_FLOW_DELETED ? "someone deleted its state" : "it can no longer forward");
+    const mp_flow_reading totals = uninstall(id);
+    table_->abandon_flow(id, totals, BootClock::now());
+}
+
+void Forwarder::on_stray(FlowId id, session::Party side, const net::Endpoint& source,
+                         std::span<const std::byte> data)
+{
+    const auto found = flows_.find(id);
+    if (found == flows_.end())
+        return;
+    const Flow& flow = found->second;
+    const std::uint32_t slot = side == session::Party::caller ? flow.caller_slot : flow.callee_slot;
+    strays_->on_stray({slot, flow.component}, source, data);
+}
+
+void Forwarder::on_readings(std::uint64_t request, std::span<const mp_flow_reading> readings,
+                            Piece piece)
+{
+    if (table_ == nullptr)
+        return;
+    table_->on_readings(readings, BootClock::now());
+    if (piece == Piece::last && request >= refresh_request_)
+        finish_refresh();
+}
+
+void Forwarder::refresh(std::function<void()> done)
+{
+    if (flows_.empty() || !backend_) {
+        done();
+        return;
+    }
+    waiting_.push_back(std::move(done));
+    read();
+    refresh_request_ = read_request_;
+    if (waiting_.size() > 1)
+        return;
+    refresh_timer_.expires_after(refresh_patience);
+    refresh_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
+        if (!error && *alive)
+            finish_refresh();
+    });
+}
+
+void Forwarder::finish_refresh()
+{
+    refresh_timer_.cancel();
+    for (auto& done : std::exchange(waiting_, {}))
+        done();
+}
+
+void Forwarder::read_later()
+{
+    read_timer_.expires_after(read_interval);
+    read_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
+        if (error || !*alive || !backend_)
+            return;
+        if (!flows_.empty())
+            read();
+        read_later();
+    });
+}
+
+void Forwarder::read()
+{
+    if (auto asked = backend_->read(++read_request_); !asked)
+        log::warning("forwarding: no counters from the back end: {}", asked.error().message);
+}
+
+} // namespace mediaproxy::relay
