@@ -11,56 +11,17 @@
 #include <vector>
 
 #include "base/time.hpp"
-#include "net/network.hpp"
 #include "protocol/command.hpp"
 #include "protocol/reply.hpp"
 #include "protocol/session_report.hpp"
+#include "session/rules.hpp"
 #include "session/types.hpp"
+#include "session/verdict.hpp"
 
 namespace mediaproxy::session
 {
 
 class Session;
-
-/// Timeouts and rules of all sessions of a relay; zero = off where the comment says so.
-struct Rules {
-    Seconds stream_timeout{90};
-    Seconds on_hold_timeout{7200};
-    Seconds answer_timeout{300};
-    Seconds idle_timeout{120};
-    Seconds max_session_duration{0}; ///< 0 = off
-    bool allow_one_way = false;
-    bool accelerate_rtcp = false;
-    std::vector<net::Network> routable_private_ranges;
-    std::string relay_name;       ///< for the reports
-    std::string record_id_prefix; ///< unique for this run of the relay
-};
-
-/// Which dispatcher a session belongs to: a number that the relay gives out.
-using OwnerId = std::uint32_t;
-
-/// What becomes of a packet.
-struct Verdict {
-    enum class Action : std::uint8_t {
-        drop,
-        forward, ///< send the bytes to `to` from the socket `out_slot`/`out_component`
-        queued,  ///< STUN, kept by the session until the other leg is learned
-    };
-    Action action = Action::drop;
-    ComponentKind out_component = ComponentKind::rtp;
-    bool install_ready = false; ///< both legs learned: call SessionTable::begin_flow
-    bool release_queue = false; ///< call SessionTable::take_queued with this packet's role
-    std::uint32_t out_slot = 0; ///< PortPair::slot of the other leg
-    net::Endpoint to;
-};
-
-/// A STUN packet that had to wait for its receiver to be learned.
-struct QueuedPacket {
-    std::uint32_t out_slot = 0;
-    ComponentKind out_component = ComponentKind::rtp;
-    net::Endpoint to;
-    std::vector<std::byte> data;
-};
 
 /// A session that ended without a `remove`.
 struct Expired {
@@ -86,10 +47,16 @@ public:
 
     /// Ends a session (found by either tag; both may be the session's from_tag) and gives its final
     /// report. A remove that names only another fork's tag leaves the session: then the report is
-    /// that of the living session. not_found when there is none.
+    /// that of the living session, which the table still knows(). not_found when there is none.
     Result<protocol::SessionReport> remove(const protocol::Remove& remove, const Now& now);
 
-    bool knows(std::string_view call_id, std::string_view tag) const noexcept;
+    /// `tag` is the session's from_tag.
+    bool knows(std::string_view call_id, std::string_view tag) const noexcept
+    {
+        return find(call_id, tag) != nullptr;
+    }
+    /// For tests and diagnosis; borrowed until the next call that changes something.
+    const Session* find(std::string_view call_id, std::string_view tag) const noexcept;
 
     /// Judges a packet that the shell read from a relay port (or got back as a stray). Allocates
     /// only when it queues STUN.
@@ -117,7 +84,7 @@ public:
     /// When expire() has something to do at the earliest; nothing when there is no session.
     std::optional<TimePoint> next_deadline() const;
     /// Ends every session at once (TERM, INT), or all of one owner.
-    std::vector<Expired> end_all(const Now& now);
+    std::vector<Expired> end_all(const Now& now, std::optional<OwnerId> owner = std::nullopt);
 
     std::size_t session_count() const noexcept;
     std::size_t session_count(OwnerId owner) const noexcept;

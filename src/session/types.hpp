@@ -20,6 +20,22 @@ constexpr Party other(Party party) noexcept
     return party == Party::caller ? Party::callee : Party::caller;
 }
 
+constexpr Party both_parties[] = {Party::caller, Party::callee};
+
+/// One value for each party.
+template <class T>
+struct PerParty {
+    T caller{}, callee{};
+    constexpr T& operator[](Party party) noexcept
+    {
+        return party == Party::caller ? caller : callee;
+    }
+    constexpr const T& operator[](Party party) const noexcept
+    {
+        return party == Party::caller ? caller : callee;
+    }
+};
+
 /// RTP or RTCP (or what else runs on an even port and the odd one above it).
 enum class ComponentKind : std::uint8_t { rtp, rtcp };
 
@@ -60,6 +76,9 @@ public:
     /// session knows by itself.)
     virtual bool is_control(const net::Endpoint& endpoint) const noexcept = 0;
 };
+
+/// Which dispatcher a session belongs to: a number that the relay gives out.
+using OwnerId = std::uint32_t;
 
 /// Unique for this relay over all its restarts, never reused, never 0.
 using FlowId = std::uint64_t;

@@ -70,6 +70,7 @@ class RelayReplay:
         self._pump = golden_wire.Pump()
         self._listeners, self._processes, self._relays = {}, {}, {}
         self._asked = {}  # (relay, seq) -> Step
+        self._served = set()  # call_ids that our relay gave ports to
         self._keepalive = sum(step.data == b"ping\r\n" for step in steps) > 3
 
     def run(self):
@@ -179,9 +180,9 @@ class RelayReplay:
 
     def _expired(self, step, relay, theirs):
         call_id = theirs["call_id"]
-        if not self._wait(
-            lambda: relay.expired.get(call_id) or relay.wire.closed, EVENT_LIMIT
-        ) or not relay.expired.get(call_id):
+        limit = EVENT_LIMIT if call_id in self._served else 0.1
+        self._wait(lambda: relay.expired.get(call_id) or relay.wire.closed, limit)
+        if not relay.expired.get(call_id):
             self._find(step, "expired", call_id, "(nothing)")
             return
         self._compare_session(step, "expired", theirs, self._masked(relay.expired[call_id].pop(0)))
@@ -191,10 +192,8 @@ class RelayReplay:
         request = self._asked[step.relay, seq]
         if request.dropped:
             return
-        if (
-            not self._wait(lambda: seq in relay.answers or relay.wire.closed, ANSWER_LIMIT)
-            or seq not in relay.answers
-        ):
+        self._wait(lambda: seq in relay.answers or relay.wire.closed, ANSWER_LIMIT)
+        if seq not in relay.answers:
             self._find(step, request.command, theirs, "(nothing)")
             return
         ours = relay.answers.pop(seq)
@@ -225,6 +224,8 @@ class RelayReplay:
         call_id = next(
             header.decode()[9:] for header in request.headers if header.startswith(b"call_id: ")
         )
+        if re.match(r"[\d.]+ \d", ours):
+            self._served.add(call_id)
         if re.match(r"[\d.]+ \d", theirs) and re.match(r"[\d.]+ \d", ours):
             ip, *recorded = theirs.split()
             own_ip, *own = ours.split()

@@ -267,12 +267,8 @@ class FullDisk(SystemCase):
 
     def test_under_the_state(self):
         """Also what the daemon itself keeps cannot be written: calls and records go on."""
-        settings = merged(both_settings(), {"runtime_dir": str(self.disk)})
-        daemon = Daemon("daemon", self.folder, settings)
-        self.addCleanup(daemon.kill)
-        records = {"accounting": {"sqlite": {"path": str(self.folder / "s.sqlite")}}}
-        daemon.settings = merged(daemon.settings, records)
-        daemon.start()
+        settings = merged(both_settings(), {"state_dir": str(self.disk)})
+        daemon = self.start(settings)
         proxy = self.connect(daemon)
         self.call(proxy, "before")
         self.fill()

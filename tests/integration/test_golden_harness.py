@@ -2,6 +2,7 @@
 """The replays against peers that say exactly what the transcripts say: no difference may be found."""
 
 import dataclasses
+import socket
 import tempfile
 import unittest
 
@@ -9,7 +10,8 @@ import golden_playback
 import golden_transcript
 from golden_compare import Difference, Finding, Ports, compare_values, judge
 from golden_dispatcher import DispatcherReplay
-from golden_relay import RelayReplay, _with_ends
+from golden_phones import Phones
+from golden_relay import AddressPlan, RelayReplay, _with_ends
 
 NUMBERED = ("01", "02", "03", "04", "05", "06", "07", "08", "11", "12", "15", "17")
 
@@ -121,6 +123,47 @@ class Comparison(unittest.TestCase):
         self.assertEqual(row.applied, 1)
         elsewhere = Finding(8, "answer", "error", "removed")
         self.assertEqual(len(judge("01_basic", "dispatcher", [elsewhere], [row])), 1)
+
+
+class ActedNotes(unittest.TestCase):
+    def setUp(self):
+        self.plan, self.ports = AddressPlan(), Ports()
+        self.phones = Phones(self.plan, self.ports)
+        self.addCleanup(self.phones.close)
+        self.legs = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for leg, recorded in zip(self.legs, (40000, 40002)):
+            self.addCleanup(leg.close)
+            while leg.getsockname()[1] % 2 or not leg.getsockname()[1]:
+                leg.close()
+                leg.__init__(socket.AF_INET, socket.SOCK_DGRAM)
+                leg.bind((self.plan.real("20.3.0.1"), 0))
+            self.ports.bind("call", recorded, leg.getsockname()[1])
+
+    def test_what_alice_sends_comes_to_bob_through_the_relay(self):
+        bob = self.plan.real("20.2.0.2"), self.phones.real_port(6000)
+        note = "alice sent 5 RTP packets of 172 bytes (pt 8) from port 5000 to 20.3.0.1:40000"
+        self.assertTrue(self.phones.act(note))
+        for _ in range(5):
+            packet, source = self.legs[0].recvfrom(2048)
+            self.assertEqual((len(packet), packet[:2]), (172, b"\x80\x08"))
+            self.legs[1].sendto(packet, bob)
+        alice = f"20.1.0.2:{source[1]}"
+        self.assertEqual(self.phones.recorded(alice), "20.1.0.2:5000")
+        theirs, ours = self.phones.received("bob received 5 RTP packets from ['20.3.0.1:40002']")
+        self.assertEqual(theirs, ours)
+        self.assertEqual(self.phones.sent(self.legs[0].getsockname()[1]), [5, 1000])
+
+    def test_a_packet_too_few_or_too_many_is_seen(self):
+        bob = self.plan.real("20.2.0.2"), self.phones.real_port(6000)
+        self.legs[1].sendto(b"x", bob)
+        note = "bob received {} RTP packets from ['20.3.0.1:40002']"
+        self.assertEqual(self.phones.received(note.format(0))[1], "1 from ['20.3.0.1:40002']")
+        self.assertEqual(self.phones.received(note.format(1))[1], "0 from []")
+
+    def test_packets_of_a_stranger_are_not_counted(self):
+        note = "alice sent 3 RTP packets of 172 bytes (pt 0) from port 5050 to 20.3.0.1:40000"
+        self.phones.act(note, counted=False)
+        self.assertEqual(self.phones.sent(self.legs[0].getsockname()[1]), [0, 0])
 
 
 class Transcripts(unittest.TestCase):

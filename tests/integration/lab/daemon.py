@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One mediaproxyd: its configuration, its process, and what can be asked of it."""
 import contextlib
+import copy
 import json
 import os
 import pathlib
@@ -78,10 +79,14 @@ class Daemon:
             {
                 "plugin_dir": str(PLUGINS),
                 "runtime_dir": str(self.folder),
-                "log": {"level": "debug"},
+                "state_dir": str(self.folder),
+                "log": {"level": "DEBUG"},
             },
-            settings,
+            copy.deepcopy(settings),
         )
+        records = self.settings.get("accounting", {}).get("sqlite")
+        if records:  # the plugin takes a relative path from where the daemon was started
+            self.settings["accounting"]["sqlite"]["path"] = str(self.folder / records["path"])
         self.process = None
 
     @property
@@ -216,9 +221,7 @@ class Daemon:
 
     def rows(self, call_id=None):
         """The accounting rows: (call_id, from_tag, to_tag, the statistics)."""
-        path = pathlib.Path(
-            self.settings["runtime_dir"], self.settings["accounting"]["sqlite"]["path"]
-        )
+        path = pathlib.Path(self.settings["accounting"]["sqlite"]["path"])
         if not path.exists():
             return []
         with contextlib.closing(

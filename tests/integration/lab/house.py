@@ -35,7 +35,7 @@ class House:
                 "role": "both",
                 "dispatcher": {
                     "socket_path": "dispatcher.sock",
-                    "listen": "127.0.0.1:0",
+                    "listen": [],
                     "accounting": ["sqlite"],
                     "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False},
                 },

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/latch.hpp"
+
+namespace mediaproxy::session
+{
+
+Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noexcept
+{
+    if (learned())
+        return source == remote_ ? Verdict::accept : Verdict::drop;
+    if (ignored_ && source == ignored_ && now < ignored_until_)
+        return Verdict::drop;
+    switch (policy_) {
+    case LearningPolicy::first:
+        break;
+    }
+    remote_ = source;
+    ignored_ = {};
+    return Verdict::learned;
+}
+
+void Latch::forget() noexcept
+{
+    remote_ = {};
+}
+
+void Latch::relearn(const net::Address& signalled, const net::Address& signaling,
+                    TimePoint until) noexcept
+{
+    const auto expected = [&](const net::Endpoint& source) {
+        return source.address == signalled || (signaling && source.address == signaling);
+    };
+    if (expected(ignored_))
+        ignored_ = {};
+    if (!learned())
+        return;
+    if (!expected(remote_)) {
+        ignored_ = remote_;
+        ignored_until_ = until;
+    }
+    remote_ = {};
+}
+
+} // namespace mediaproxy::session
