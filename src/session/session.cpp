@@ -178,6 +178,9 @@ void Session::note_speaker(const Message& message)
         if (message.signaling[party])
             signaling_[party] = message.signaling[party];
     }
+    // A fork that goes on negotiating was not too late after all.
+    tags_.forget_late_fork(tags_.find(message.key.from == caller_tag ? message.update.to_tag
+                                                                     : message.update.from_tag));
 }
 
 bool Session::forget_late_fork(const protocol::Remove& remove) noexcept

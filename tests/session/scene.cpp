@@ -72,12 +72,7 @@ Result<protocol::Ports> Scene::update(const Says& says, OwnerId owner)
     return table.update(update, owner, now);
 }
 
-Result<protocol::Ports> Scene::request(Says says)
-{
-    return update(says);
-}
-
-Result<protocol::Ports> Scene::reply(Says says)
+Result<protocol::Ports> Scene::try_reply(Says says)
 {
     says.type = protocol::MessageType::reply;
     if (says.to_tag.empty())
@@ -85,10 +80,26 @@ Result<protocol::Ports> Scene::reply(Says says)
     return update(says);
 }
 
-Result<protocol::Ports> Scene::early(Says says)
+protocol::Ports Scene::request(const Says& says)
+{
+    auto got = try_request(says);
+    REQUIRE(got);
+    return *got;
+}
+
+protocol::Ports Scene::reply(const Says& says)
+{
+    auto got = try_reply(says);
+    REQUIRE(got);
+    return *got;
+}
+
+protocol::Ports Scene::early(Says says)
 {
     says.type = protocol::MessageType::reply;
-    return update(says);
+    auto got = update(says);
+    REQUIRE(got);
+    return *got;
 }
 
 Result<protocol::SessionReport> Scene::remove(std::string_view from_tag, std::string_view to_tag,
@@ -108,11 +119,9 @@ Scene::Call Scene::call(std::string_view media_caller, std::string_view media_ca
     Says says{std::string(media_caller)};
     says.call_id = call_id;
     const auto offered = request(says);
-    REQUIRE(offered);
     says.media = media_callee;
     const auto answered = reply(says);
-    REQUIRE(answered);
-    return {answered->rtp.at(0), offered->rtp.at(0)};
+    return {answered.rtp.at(0), offered.rtp.at(0)};
 }
 
 Verdict Scene::send(const net::Endpoint& from, net::Port to, std::span<const std::byte> data)

@@ -59,9 +59,12 @@ struct Scene {
     std::vector<Expired> run(Duration time);
 
     Result<protocol::Ports> update(const Says& says, OwnerId owner = 1);
-    Result<protocol::Ports> request(Says says);
-    Result<protocol::Ports> reply(Says says); ///< to_tag is `B` unless said otherwise
-    Result<protocol::Ports> early(Says says); ///< a reply without to_tag
+    Result<protocol::Ports> try_request(const Says& says) { return update(says); }
+    Result<protocol::Ports> try_reply(Says says); ///< to_tag is `B` unless said otherwise
+    // Those that must succeed.
+    protocol::Ports request(const Says& says);
+    protocol::Ports reply(const Says& says);
+    protocol::Ports early(Says says); ///< a reply without to_tag
     Result<protocol::SessionReport> remove(std::string_view from_tag = "A",
                                            std::string_view to_tag = "B",
                                            std::string_view call_id = "call");
