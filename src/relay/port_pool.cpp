@@ -2,6 +2,7 @@
 #include "relay/port_pool.hpp"
 
 #include <algorithm>
+#include <array>
 #include <asio/post.hpp>
 #include <cerrno>
 #include <cstring>
@@ -23,6 +24,8 @@ namespace
 constexpr std::size_t choice = 16;
 /// A socket's queue holds fewer packets than that.
 constexpr std::size_t most_drained = 1024;
+/// Pairs that still get packets and are passed over in one search.
+constexpr std::size_t most_noisy = 3;
 constexpr std::size_t refill_step = 4;
 constexpr std::size_t shrink_step = 128;
 
@@ -171,8 +174,7 @@ Result<PortPool::SlotNumber> PortPool::take(Pool& pool, TimePoint now)
     if (!pool.warm.empty()) {
         const SlotNumber number = pool.warm.back();
         pool.warm.pop_back();
-        drain_socket(slots_[number].rtp, most_drained);
-        drain_socket(slots_[number].rtcp, most_drained);
+        drain(number);
         return number;
     }
     if (!pool.idle.empty() && pool.idle.size() >= limits_.most_idle_pairs)
@@ -186,16 +188,24 @@ Result<PortPool::SlotNumber> PortPool::take(Pool& pool, TimePoint now)
 /// A pair that somebody still sends to is better left for later.
 PortPool::SlotNumber PortPool::pick_quiet(Pool& pool, TimePoint now)
 {
-    for (std::size_t attempt = 1;; ++attempt) {
-        const SlotNumber number = pick_idle(pool, now);
-        Slot& slot = slots_[number];
-        const std::size_t packets =
-            drain_socket(slot.rtp, most_drained) + drain_socket(slot.rtcp, most_drained);
-        if (packets == 0 || pool.idle.empty() || attempt == 4)
-            return number;
-        slot.freed = now;
-        pool.idle.push_back(number);
+    std::array<SlotNumber, most_noisy> noisy{};
+    std::size_t passed = 0;
+    SlotNumber number = pick_idle(pool, now);
+    while (drain(number) > 0 && passed < noisy.size() && !pool.idle.empty()) {
+        noisy[passed++] = number;
+        number = pick_idle(pool, now);
     }
+    for (std::size_t i = 0; i < passed; ++i) {
+        slots_[noisy[i]].freed = now;
+        pool.idle.push_back(noisy[i]);
+    }
+    return number;
+}
+
+std::size_t PortPool::drain(SlotNumber number) noexcept
+{
+    const Slot& slot = slots_[number];
+    return drain_socket(slot.rtp, most_drained) + drain_socket(slot.rtcp, most_drained);
 }
 
 PortPool::SlotNumber PortPool::pick_idle(Pool& pool, TimePoint now)

@@ -72,6 +72,7 @@ private:
     Result<SlotNumber> open_slot(Pool& pool, net::Port port, UniqueFd rtp, UniqueFd rtcp);
     SlotNumber pick_idle(Pool& pool, TimePoint now);
     SlotNumber pick_quiet(Pool& pool, TimePoint now);
+    std::size_t drain(SlotNumber number) noexcept;
     bool make_room(const Pool& pool);
     void close_slot(SlotNumber number) noexcept;
     void refill_later(std::size_t pool_index);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <catch2/catch.hpp>
+
+#include "base/log.hpp"
+#include "call.hpp"
+#include "relay/forwarder.hpp"
+#include "relay/packet_path.hpp"
+
+using namespace mediaproxy;
+using namespace mediaproxy::relay;
+using test::Phone;
+
+namespace
+{
+
+/// What the fake back end was asked for, kept by the test.
+struct Script {
+    mp_status verdict = MP_OK;
+    bool reads = true;
+    std::vector<mp_flow> installed;
+    std::vector<mp_flow_id> removed;
+    std::vector<std::uint64_t> reads_asked;
+    mp_traffic carried{};
+};
+
+class FakeBackend final : public FlowBackend
+{
+public:
+    explicit FakeBackend(Script& script) : script_(script) {}
+    bool reads_sockets() const noexcept override { return script_.reads; }
+    void install(std::span<const mp_flow* const> flows, std::span<mp_status> each,
+                 std::string& why) override
+    {
+        for (std::size_t i = 0; i < flows.size(); ++i) {
+            script_.installed.push_back(*flows[i]);
+            each[i] = script_.verdict;
+        }
+        if (script_.verdict != MP_OK)
+            why = "it is full";
+    }
+    void remove(std::span<const mp_flow_id> ids, std::span<mp_flow_reading> finals) override
+    {
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            script_.removed.push_back(ids[i]);
+            finals[i] = {ids[i], script_.carried, script_.carried, -1, -1};
+        }
+    }
+    Result<void> read(std::uint64_t request) override
+    {
+        script_.reads_asked.push_back(request);
+        return {};
+    }
+
+private:
+    Script& script_;
+};
+
+struct Fixture {
+    Fixture()
+    {
+        log::set_sink([this](log::Level level, std::string_view line) {
+            if (level == log::Level::warning)
+                warnings.emplace_back(line);
+        });
+        REQUIRE(poller.start(path));
+        forwarder.start(table, path, std::make_unique<FakeBackend>(script), Seconds{100});
+        for (const auto* update : {"offer", "answer"}) {
+            const bool is_offer = std::string_view(update) == "offer";
+            const auto told =
+                table.update(is_offer ? call.offer() : call.answer(), 1, read_clocks());
+            REQUIRE(told);
+            (is_offer ? callee_side : caller_side) = {told->address, told->rtp[0]};
+        }
+    }
+    ~Fixture()
+    {
+        log::set_sink([](log::Level, std::string_view) {});
+    }
+
+    static LocalAddresses addresses()
+    {
+        Options options;
+        options.relay_ip = {test::own_loopback()};
+        return *LocalAddresses::create(options);
+    }
+    static session::Rules rules()
+    {
+        session::Rules rules;
+        rules.routable_private_ranges = {*net::parse_network("127.0.0.0/8")};
+        return rules;
+    }
+    void talk()
+    {
+        caller.send(caller_side, test::rtp());
+        REQUIRE_FALSE(callee.receive().first.empty());
+        callee.send(callee_side, test::rtp());
+        REQUIRE_FALSE(caller.receive().first.empty());
+    }
+
+    std::vector<std::string> warnings;
+    Script script;
+    asio::io_context io;
+    MediaPoller poller{io};
+    PortPool ports{io, poller, addresses(), {20000, 30000}, {}, {}};
+    Forwarder forwarder{io, ports, poller};
+    session::SessionTable table{rules(), ports, forwarder, 1};
+    PacketPath path{table, ports, forwarder};
+    Phone caller{io, test::own_loopback(2)}, callee{io, test::own_loopback(3)};
+    test::CallUpdates call{"c1", caller.endpoint(), callee.endpoint(), {}};
+    net::Endpoint caller_side, callee_side;
+};
+
+} // namespace
+
+TEST_CASE("a flow goes to the back end when both sides have spoken, and its sockets with it")
+{
+    Fixture f;
+    f.caller.send(f.caller_side, test::rtp());
+    REQUIRE_FALSE(f.callee.receive().first.empty());
+    CHECK(f.script.installed.empty());
+    f.callee.send(f.callee_side, test::rtp());
+    REQUIRE_FALSE(f.caller.receive().first.empty());
+    REQUIRE(test::run_until(f.io, [&] { return f.script.installed.size() == 1; }));
+    const mp_flow& flow = f.script.installed[0];
+    CHECK(flow.struct_size == sizeof flow);
+    CHECK(flow.id == 1);
+    CHECK(flow.caller_remote.port == f.caller.endpoint().port);
+    CHECK(flow.caller_local.port == f.caller_side.port);
+    CHECK(flow.callee_local.port == f.callee_side.port);
+    CHECK(flow.callee_remote.port == f.callee.endpoint().port);
+    CHECK(flow.orphan_timeout_ms == 100000);
+    SocketAddress local;
+    local.size = sizeof local.storage;
+    REQUIRE(::getsockname(flow.caller_fd, local.get(), &local.size) == 0);
+    CHECK(local.endpoint() == f.caller_side);
+    INFO("what comes now is the back end's");
+    f.caller.send(f.caller_side, test::rtp());
+    CHECK(f.callee.hears_nothing());
+    CHECK(drain_socket(flow.caller_fd, 10) == 1);
+}
+
+TEST_CASE("the totals of a removed flow are in the report, and its sockets are ours again")
+{
+    Fixture f;
+    f.script.carried = {100, 20000};
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    const auto report = f.table.remove(f.call.bye(), read_clocks());
+    REQUIRE(report);
+    CHECK(f.script.removed == std::vector<mp_flow_id>{1});
+    CHECK(f.forwarder.flow_count() == 0);
+    CHECK(report->streams.at(0).rtp_from_caller == protocol::Traffic{101, 20200});
+    CHECK(report->streams.at(0).rtp_from_callee == protocol::Traffic{101, 20200});
+}
+
+TEST_CASE("a flow that the back end refuses stays on the slow path, with one warning")
+{
+    Fixture f;
+    f.script.verdict = MP_E_FAILED;
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.script.installed.size() == 1; }));
+    for (int i = 0; i < 20; ++i)
+        f.talk();
+    CHECK(f.forwarder.flow_count() == 0);
+    REQUIRE(f.warnings.size() == 1);
+    CHECK(f.warnings[0].find("it is full") != std::string::npos);
+}
+
+TEST_CASE("a flow that the back end lost goes on on the slow path")
+{
+    Fixture f;
+    f.script.carried = {10, 2000};
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    f.forwarder.on_lost(1, MP_FLOW_FAILED);
+    f.forwarder.on_lost(1, MP_FLOW_FAILED);
+    CHECK(f.script.removed == std::vector<mp_flow_id>{1});
+    f.talk();
+    const auto report = f.table.remove(f.call.bye(), read_clocks());
+    REQUIRE(report);
+    CHECK(report->streams.at(0).rtp_from_caller.packets == 12);
+}
+
+TEST_CASE("a back end that leaves the sockets to us has them read all the time")
+{
+    Fixture f;
+    f.script.reads = false;
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    f.talk();
+}
+
+TEST_CASE("strays are judged like packets from a socket")
+{
+    Fixture f;
+    Phone stranger(f.io, test::own_loopback(4));
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    f.forwarder.on_stray(1, session::Party::caller, stranger.endpoint(), test::rtp());
+    CHECK(f.callee.hears_nothing());
+    f.forwarder.on_stray(1, session::Party::caller, f.caller.endpoint(), test::rtp());
+    CHECK_FALSE(f.callee.receive().first.empty());
+    INFO("one that comes late harms nothing");
+    f.forwarder.on_stray(99, session::Party::caller, f.caller.endpoint(), test::rtp());
+}
+
+TEST_CASE("counters are read before a list, but nobody waits long for them")
+{
+    Fixture f;
+    int done = 0;
+    f.forwarder.refresh([&] { ++done; });
+    CHECK(done == 1);
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    f.forwarder.refresh([&] { ++done; });
+    REQUIRE(f.script.reads_asked.size() == 1);
+    CHECK(done == 1);
+    const mp_flow_reading reading{1, {7, 1400}, {0, 0}, -1, -1};
+    f.forwarder.on_readings(f.script.reads_asked[0], {&reading, 1}, FlowEvents::Piece::last);
+    CHECK(done == 2);
+    std::uint64_t packets = 0;
+    f.table.list(0, 10, read_clocks(), [&](auto, const protocol::SessionReport& report) {
+        packets = report.streams.at(0).rtp_from_caller.packets;
+    });
+    CHECK(packets == 8);
+    INFO("a back end that does not answer");
+    f.forwarder.refresh([&] { ++done; });
+    CHECK(test::run_until(
+        f.io, [&] { return done == 3; }, Seconds(1)));
+}
+
+TEST_CASE("at the end every flow is taken back")
+{
+    Fixture f;
+    f.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    f.forwarder.stop();
+    CHECK(f.script.removed == std::vector<mp_flow_id>{1});
+    f.talk();
+}
