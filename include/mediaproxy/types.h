@@ -21,12 +21,12 @@ extern "C" {
 
 /* Results. 0 is success, failures are negative; treat an unknown one as MP_E_FAILED. */
 typedef int32_t mp_status;
-#define MP_OK             0
-#define MP_E_FAILED      -1 /* anything else; see the message                         */
-#define MP_E_INVALID     -2 /* a setting or an argument is wrong; retrying is useless */
-#define MP_E_UNSUPPORTED -3 /* this kernel, family or backend cannot do it            */
-#define MP_E_DENIED      -4 /* a privilege is missing, e.g. CAP_NET_ADMIN             */
-#define MP_E_AGAIN       -5 /* temporary; the host may call again later               */
+#define MP_OK               0
+#define MP_E_FAILED      (-1) /* anything else; see the message                         */
+#define MP_E_INVALID     (-2) /* a setting or an argument is wrong; retrying is useless */
+#define MP_E_UNSUPPORTED (-3) /* this kernel, family or backend cannot do it            */
+#define MP_E_DENIED      (-4) /* a privilege is missing, e.g. CAP_NET_ADMIN             */
+#define MP_E_AGAIN       (-5) /* temporary; the host may call again later               */
 
 /* Where a failing call explains itself. The caller owns it; the callee writes a
  * NUL-terminated UTF-8 sentence, no trailing newline. Never NULL. */

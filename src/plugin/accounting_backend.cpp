@@ -35,12 +35,12 @@ Result<std::unique_ptr<AccountingBackend>> AccountingBackend::create(asio::io_co
                                                                      const PluginSource& source)
 {
     const std::string instance = instance_name(Kind::accounting, source);
-    const auto interface = find_interface(plugin, Kind::accounting);
-    if (!interface)
-        return interface.error();
     const auto settings = Settings::prepare(plugin, instance, source.settings);
     if (!settings)
         return settings.error();
+    const auto interface = find_interface(plugin, Kind::accounting);
+    if (!interface)
+        return interface.error();
 
     std::unique_ptr<AccountingBackend> backend(new AccountingBackend(io, source));
     backend->library_ = std::move(library);

@@ -79,12 +79,12 @@ ForwardingBackend::create(asio::io_context& io, std::optional<Library> library,
                           const mp_plugin& plugin, const PluginSource& source, Events& events)
 {
     const std::string instance = instance_name(Kind::forwarding, source);
-    const auto interface = find_interface(plugin, Kind::forwarding);
-    if (!interface)
-        return interface.error();
     const auto settings = Settings::prepare(plugin, instance, source.settings);
     if (!settings)
         return settings.error();
+    const auto interface = find_interface(plugin, Kind::forwarding);
+    if (!interface)
+        return interface.error();
 
     std::unique_ptr<ForwardingBackend> backend(new ForwardingBackend(io, source, events));
     backend->library_ = std::move(library);

@@ -186,6 +186,7 @@ Result<std::vector<Listing>> list_plugins(const std::string& dir)
         return Error{Error::Code::not_found, "plugin folder " + dir + ": " + failed.message()};
     std::sort(files.begin(), files.end());
     std::vector<Listing> listings;
+    listings.reserve(files.size());
     for (const auto& file : files)
         listings.push_back(describe(file));
     return listings;

@@ -38,7 +38,7 @@ class ReportQueue : public std::enable_shared_from_this<ReportQueue>
 {
 public:
     static constexpr std::size_t most_strays = 4096;
-    static constexpr std::size_t most_stray_bytes = 4 * 1024 * 1024;
+    static constexpr std::size_t most_stray_bytes = 4UL * 1024 * 1024;
 
     /// `events` is borrowed until detach().
     ReportQueue(asio::io_context& io, ForwardingEvents& events);

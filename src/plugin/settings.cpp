@@ -18,7 +18,7 @@ namespace
 {
 
 constexpr std::string_view file_suffix = "_file";
-constexpr std::size_t secret_limit = 64 * 1024;
+constexpr std::size_t secret_limit = 64UL * 1024;
 
 std::string subject(const Setting& setting, std::string_view instance)
 {

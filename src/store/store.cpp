@@ -37,7 +37,7 @@ constexpr Milliseconds linger_state{20};
 constexpr Milliseconds linger_records{5};
 constexpr Milliseconds retry_interval{1000};
 /// For records that a failing disk does not take.
-constexpr std::size_t record_memory = 64 * 1024 * 1024;
+constexpr std::size_t record_memory = 64UL * 1024 * 1024;
 
 /// One process per store: a second one would give out the same numbers and records.
 Result<UniqueFd> lock_file(const std::string& path)
