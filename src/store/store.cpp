@@ -112,6 +112,10 @@ struct Store::State {
 /// After a change to `pending`, with the mutex held. Wakes the writer only when it has to know.
 void Store::State::queued(Milliseconds most)
 {
+    if (pending.empty()) {
+        deadline = {}; // else the next change would count on a writer that sleeps
+        return;
+    }
     const Clock::time_point latest = Clock::now() + most;
     if (deadline != Clock::time_point{} && latest >= deadline)
         return;
@@ -263,8 +267,7 @@ void Store::erase(std::string_view table, std::string_view key)
 {
     const std::lock_guard held(state_->mutex);
     state_->pending.erase(table, key, state_->on_disk);
-    if (!state_->pending.empty())
-        state_->queued(linger_state);
+    state_->queued(linger_state);
 }
 
 Result<void> Store::load_all(std::string_view table, const Each& each)
@@ -283,8 +286,7 @@ Result<void> Store::put_record(const std::vector<std::string>& backends, std::st
                      state_->path + ": too many records wait to be written"};
     state_->unwritten_bytes += size;
     state_->pending.put_record(backends, record_id, body);
-    if (!state_->pending.empty())
-        state_->queued(linger_records);
+    state_->queued(linger_records);
     return {};
 }
 
@@ -327,8 +329,7 @@ void Store::listen(std::string backend, Listener listener)
 Result<void> Store::flush(Milliseconds most)
 {
     std::unique_lock held(state_->mutex);
-    if (!state_->pending.empty())
-        state_->queued(Milliseconds{0});
+    state_->queued(Milliseconds{0});
     const std::uint64_t last =
         state_->pending.empty() ? state_->pending_batch - 1 : state_->pending_batch;
     if (state_->committed.wait_for(held, most, [&] { return state_->committed_batch >= last; }))

@@ -288,3 +288,17 @@ TEST_CASE("many threads may write at once")
     REQUIRE(store->flush(long_enough));
     CHECK(load(*store, "t").size() == 1000);
 }
+
+TEST_CASE("a change is committed after others came to nothing while the writer slept")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "state.sqlite");
+    for (int i = 0; i < 10; ++i) {
+        store->save("t", "short-lived", "v");
+        store->erase("t", "short-lived");
+        std::this_thread::sleep_for(Milliseconds{25}); // nothing happens: no event to wait for
+        store->save("t", std::to_string(i), "v");
+        REQUIRE(store->flush(Milliseconds{5000}));
+    }
+    CHECK(load(*store, "t").size() == 10);
+}
