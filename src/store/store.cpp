@@ -83,6 +83,7 @@ struct Store::State {
     void tell_listeners(const Changes& batch);
     bool pause_before_retry();
     void queued(Milliseconds most);
+    void tell_waiting(std::unique_lock<std::mutex>& held, std::uint64_t batch);
 
     const std::string path;
     const UniqueFd lock;
@@ -103,6 +104,11 @@ struct Store::State {
     KeysOnDisk on_disk;
     Clock::time_point deadline{}; ///< of `pending`
     std::uint64_t pending_batch = 1, committed_batch = 0;
+    struct Waiting {
+        std::uint64_t batch;
+        std::function<void()> done;
+    };
+    std::vector<Waiting> waiting;    ///< in the order of their batches
     std::size_t unwritten_bytes = 0; ///< of records, pending or being committed
     bool stopping = false;
 
@@ -139,8 +145,10 @@ void Store::State::run()
             return;
         linger(held);
         deadline = {};
-        if (pending.empty())
-            continue; // saved and erased meanwhile
+        if (pending.empty()) {
+            tell_waiting(held, pending_batch); // saved and erased meanwhile
+            continue;
+        }
         pending.apply_to(on_disk);
         Changes batch = std::exchange(pending, {});
         const std::uint64_t number = pending_batch++;
@@ -153,7 +161,21 @@ void Store::State::run()
         unwritten_bytes -= record_bytes;
         committed_batch = number;
         committed.notify_all();
+        tell_waiting(held, number);
     }
+}
+
+void Store::State::tell_waiting(std::unique_lock<std::mutex>& held, std::uint64_t batch)
+{
+    const auto later = std::find_if(waiting.begin(), waiting.end(),
+                                    [&](const Waiting& one) { return one.batch > batch; });
+    std::vector<Waiting> ready(std::make_move_iterator(waiting.begin()),
+                               std::make_move_iterator(later));
+    waiting.erase(waiting.begin(), later);
+    held.unlock();
+    for (const Waiting& one : ready)
+        one.done();
+    held.lock();
 }
 
 /// Tries until it is done; false when the store closes first.
@@ -324,6 +346,19 @@ void Store::listen(std::string backend, Listener listener)
         state_->listeners.insert_or_assign(std::move(backend), std::move(listener));
     else
         state_->listeners.erase(backend);
+}
+
+void Store::after_commit(std::function<void()> done)
+{
+    std::unique_lock held(state_->mutex);
+    const std::uint64_t last =
+        state_->pending.empty() ? state_->pending_batch - 1 : state_->pending_batch;
+    if (state_->committed_batch < last) {
+        state_->waiting.push_back({last, std::move(done)});
+        return;
+    }
+    held.unlock();
+    done();
 }
 
 Result<void> Store::flush(Milliseconds most)

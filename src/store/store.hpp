@@ -62,6 +62,9 @@ public:
     using Listener = std::function<void()>;
     void listen(std::string backend, Listener listener);
 
+    /// Calls `done` once, from the writer thread or at once, when everything queued before is on
+    /// disk; never when the store closes first. It must not call the store.
+    void after_commit(std::function<void()> done);
     /// Waits until everything queued before is committed, at most that long. Blocks.
     Result<void> flush(Milliseconds most);
 

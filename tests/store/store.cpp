@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <future>
 #include <map>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -129,6 +130,21 @@ TEST_CASE("a back end is told when records for it are on disk")
     REQUIRE(store->put_record({"x"}, "r2", "{}"));
     REQUIRE(store->flush(long_enough));
     CHECK(x == 1);
+}
+
+TEST_CASE("whoever waits for a commit is told once what was queued before is on disk")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "state.sqlite");
+    bool at_once = false;
+    store->after_commit([&] { at_once = true; });
+    CHECK(at_once);
+
+    REQUIRE(store->put_record({"x"}, "id", "body"));
+    std::promise<void> told;
+    store->after_commit([&] { told.set_value(); });
+    REQUIRE(told.get_future().wait_for(long_enough) == std::future_status::ready);
+    CHECK(store->waiting("x", 0, 10)->size() == 1);
 }
 
 TEST_CASE("what was flushed survives a kill -9, and the store opens again")

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "app/check.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "config/load.hpp"
+#include "plugin/library.hpp"
+
+namespace mediaproxy::app
+{
+
+namespace
+{
+
+void check_plugin(const config::Config& config, plugin::Kind kind, const config::PluginTable& table,
+                  std::vector<std::string>& problems)
+{
+    const Result<void> good = plugin::check(kind, plugin_source(config, kind, table));
+    if (!good)
+        problems.push_back(good.error().message);
+}
+
+} // namespace
+
+plugin::PluginSource plugin_source(const config::Config& config, plugin::Kind kind,
+                                   const config::PluginTable& table)
+{
+    plugin::PluginSource source;
+    source.dir = config.plugin_dir;
+    source.name = table.plugin;
+    source.instance = fmt::format("{}.{}", plugin::to_string(kind), table.name);
+    source.settings = table.settings;
+    source.host.version = MEDIAPROXYD_VERSION;
+    source.host.owner = "mediaproxyd " + config.state_dir;
+    source.host.state_dir = config.state_dir;
+    return source;
+}
+
+Result<TlsContexts> load_certificates(const config::Config& config)
+{
+    TlsContexts contexts;
+    tls::Options options = config.tls;
+    options.certs_path = config.certs_path();
+    const dispatcher::Options::Management& management = config.dispatcher.management;
+    const bool manages = management.enabled && management.use_tls && !management.listen.empty();
+    if (has_dispatcher(config.role) && (!config.dispatcher.listen.empty() || manages)) {
+        auto loaded = tls::Context::load(options, "dispatcher");
+        if (!loaded)
+            return loaded.error();
+        contexts.dispatcher = *loaded;
+    }
+    if (has_relay(config.role) && !config.relay.dispatchers.empty()) {
+        auto loaded = tls::Context::load(options, "relay");
+        if (!loaded)
+            return loaded.error();
+        contexts.relay = *loaded;
+    }
+    return contexts;
+}
+
+std::vector<std::string> find_problems(const config::Config& config)
+{
+    std::vector<std::string> problems = contradictions(config);
+    if (has_dispatcher(config.role)) {
+        for (const std::string& name : config.dispatcher.accounting)
+            check_plugin(config, plugin::Kind::accounting, config.accounting_table(name), problems);
+    }
+    if (has_relay(config.role) && config.relay.forwarding != "none")
+        check_plugin(config, plugin::Kind::forwarding,
+                     config.forwarding_table(config.relay.forwarding), problems);
+    if (const auto certificates = load_certificates(config); !certificates)
+        problems.push_back(certificates.error().message);
+    return problems;
+}
+
+} // namespace mediaproxy::app

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "app/command_line.hpp"
+
+#include <array>
+#include <fmt/format.h>
+
+#include "base/text.hpp"
+
+namespace mediaproxy::app
+{
+
+namespace
+{
+
+enum class Verdict { taken, refused };
+
+struct Option {
+    std::string_view name;     ///< without the dashes
+    std::string_view argument; ///< shown in the help; empty: takes none
+    std::string_view help;
+    Verdict (*take)(CommandLine&, std::string_view value);
+};
+
+template <auto member, auto value>
+Verdict set(CommandLine& line, std::string_view)
+{
+    line.*member = value;
+    return Verdict::taken;
+}
+
+Verdict take_role(CommandLine& line, std::string_view value)
+{
+    using config::Role;
+    line.role = value == "dispatcher" ? std::optional(Role::dispatcher)
+                : value == "relay"    ? std::optional(Role::relay)
+                : value == "both"     ? std::optional(Role::both)
+                                      : std::nullopt;
+    return line.role ? Verdict::taken : Verdict::refused;
+}
+
+Verdict take_config(CommandLine& line, std::string_view value)
+{
+    line.config = value;
+    return value.empty() ? Verdict::refused : Verdict::taken;
+}
+
+using Action = CommandLine::Action;
+
+constexpr std::array options{
+    Option{"role", "dispatcher|relay|both", "what to run as, before the configuration's role",
+           take_role},
+    Option{"config", "FILE", "the configuration (default " MEDIAPROXYD_CONFIG_FILE ")",
+           take_config},
+    Option{"check", "", "look at the configuration, say what is wrong and exit with 0 or 1",
+           set<&CommandLine::action, Action::check>},
+    Option{"print-config", "", "print the whole configuration that is in force",
+           set<&CommandLine::action, Action::print_config>},
+    Option{"list-plugins", "", "print the plugins in the plugin folder",
+           set<&CommandLine::action, Action::list_plugins>},
+    Option{"no-fork", "", "stay in the foreground and log to standard error",
+           set<&CommandLine::place, CommandLine::Place::foreground>},
+    Option{"debug", "", "log everything, whatever the configuration says",
+           set<&CommandLine::logging, CommandLine::Logging::debug>},
+    Option{"version", "", "print the version", set<&CommandLine::action, Action::print_version>},
+    Option{"help", "", "print this text", set<&CommandLine::action, Action::print_help>},
+};
+
+const Option* find_option(std::string_view name)
+{
+    for (const Option& option : options) {
+        if (option.name == name)
+            return &option;
+    }
+    return nullptr;
+}
+
+Error unknown(std::string_view word)
+{
+    std::array<std::string_view, options.size()> names;
+    for (std::size_t i = 0; i < options.size(); ++i)
+        names[i] = options[i].name;
+    const std::string_view bare = word.substr(std::min(word.size(), word.find_first_not_of('-')));
+    const std::string_view near = text::nearest(bare.substr(0, bare.find('=')), names);
+    return invalid(
+        fmt::format("unknown option {}; {}", text::printable(word),
+                    near.empty() ? "see --help" : fmt::format("did you mean --{}?", near)));
+}
+
+} // namespace
+
+Result<CommandLine> parse_command_line(std::span<const char* const> words)
+{
+    CommandLine line;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string_view word = words[i];
+        if (!word.starts_with("--"))
+            return unknown(word);
+        const std::size_t equals = word.find('=');
+        const Option* const option =
+            find_option(word.substr(2, equals == word.npos ? word.npos : equals - 2));
+        if (option == nullptr)
+            return unknown(word);
+        std::string_view value;
+        if (equals != word.npos)
+            value = word.substr(equals + 1);
+        else if (!option->argument.empty() && i + 1 < words.size())
+            value = words[++i];
+        if (option->argument.empty() && equals != word.npos)
+            return invalid(fmt::format("--{} takes no value", option->name));
+        if (option->take(line, value) == Verdict::refused)
+            return invalid(fmt::format("--{} {}: must be {}", option->name, text::printable(value),
+                                       option->argument));
+    }
+    return line;
+}
+
+std::string usage()
+{
+    std::string text = "usage: mediaproxyd [options]\n\n"
+                       "Relays the media of SIP calls for OpenSIPS and Kamailio.\n\n";
+    for (const Option& option : options) {
+        const std::string name = fmt::format("--{}{}{}", option.name,
+                                             option.argument.empty() ? "" : "=", option.argument);
+        text += fmt::format("  {:<30}{}{}\n", name,
+                            name.size() > 28 ? "\n" + std::string(32, ' ') : "", option.help);
+    }
+    return text + "\nSee mediaproxyd(8) and mediaproxyd.toml(5).\n";
+}
+
+} // namespace mediaproxy::app

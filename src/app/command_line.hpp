@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+#include "config/config.hpp"
+
+namespace mediaproxy::app
+{
+
+/// What the command line asks for.
+struct CommandLine {
+    enum class Action { run, check, print_config, list_plugins, print_version, print_help };
+    enum class Place { background, foreground };
+    enum class Logging { as_configured, debug };
+    Action action = Action::run;
+    Place place = Place::background;
+    Logging logging = Logging::as_configured;
+    std::optional<config::Role> role;  ///< goes before the configuration's
+    std::optional<std::string> config; ///< nothing: the default file
+};
+
+/// `words` are those behind the program's name. The error is one sentence for standard error.
+Result<CommandLine> parse_command_line(std::span<const char* const> words);
+
+/// The text of --help.
+std::string usage();
+
+} // namespace mediaproxy::app

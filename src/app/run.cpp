@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "app/run.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fmt/format.h>
+#include <optional>
+#include <sys/resource.h>
+
+#include "app/background.hpp"
+#include "app/check.hpp"
+#include "app/daemon.hpp"
+#include "app/log_sinks.hpp"
+#include "config/load.hpp"
+#include "plugin/library.hpp"
+
+namespace mediaproxy::app
+{
+
+namespace
+{
+
+void print(std::string_view text)
+{
+    std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+int complain(std::string_view text)
+{
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+    return EXIT_FAILURE;
+}
+
+std::string config_path(const CommandLine& line)
+{
+    return std::filesystem::absolute(line.config.value_or(MEDIAPROXYD_CONFIG_FILE)).string();
+}
+
+/// The file, with the command line laid over it. What only prints is content without a file unless
+/// one is named.
+Result<config::Config> load_config(const CommandLine& line)
+{
+    const bool prints = line.action == CommandLine::Action::print_config ||
+                        line.action == CommandLine::Action::list_plugins;
+    const std::string path = config_path(line);
+    const bool missing = !line.config && !std::filesystem::exists(path);
+    Result<config::Config> config =
+        prints && missing ? Result<config::Config>(config::Config{}) : config::load(path);
+    if (!config)
+        return config;
+    if (line.role)
+        config->role = *line.role;
+    if (line.logging == CommandLine::Logging::debug)
+        config->log.level = log::Level::debug;
+    return config;
+}
+
+int check(const config::Config& config, const std::string& path)
+{
+    const std::vector<std::string> problems = find_problems(config);
+    for (const std::string& problem : problems)
+        complain(fmt::format("{}: {}", path, problem));
+    if (!problems.empty())
+        return EXIT_FAILURE;
+    print(path + ": configuration OK\n");
+    return EXIT_SUCCESS;
+}
+
+int list_plugins(const std::string& folder)
+{
+    const auto listings = plugin::list_plugins(folder);
+    if (!listings)
+        return complain(listings.error().message);
+    for (const plugin::Listing& listing : *listings) {
+        if (listing.refused.empty())
+            print(fmt::format("{:<11} {:<12} {:<8} {}\n", listing.kind, listing.name,
+                              listing.version, listing.description));
+        else
+            print(fmt::format("{}: refused: {}\n", listing.file, listing.refused));
+    }
+    return EXIT_SUCCESS;
+}
+
+/// As many descriptors as the hard limit allows: a call takes four and more.
+void raise_descriptor_limit()
+{
+    struct rlimit limit {
+    };
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Until a signal stops it. What escapes a handler ends that handler, not the calls of everybody.
+void turn(asio::io_context& io)
+{
+    while (!io.stopped()) {
+        try {
+            io.run();
+        } catch (const std::exception& escaped) {
+            log::write(log::Level::critical,
+                       fmt::format("an exception escaped: {}; going on", escaped.what()));
+        }
+    }
+}
+
+int serve(const CommandLine& line, const config::Config& config)
+{
+    std::optional<Background> background;
+    if (line.place == CommandLine::Place::background) {
+        auto entered = Background::enter();
+        if (!entered)
+            return complain("mediaproxyd: " + entered.error().message);
+        background.emplace(std::move(*entered));
+    }
+    log::set_sink(choose_sink(config.log.target, line.place));
+    log::set_level(config.log.level);
+    std::signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+
+    asio::io_context io(1);
+    auto daemon = Daemon::create(io, config);
+    if (!daemon) {
+        log::write(log::Level::critical, "cannot start: " + daemon.error().message);
+        if (background)
+            background->failed("cannot start: " + daemon.error().message);
+        return EXIT_FAILURE;
+    }
+    (*daemon)->start();
+    if (background)
+        background->ready();
+    turn(io);
+    daemon->reset();
+    log::info("stopped");
+    return EXIT_SUCCESS;
+}
+
+} // namespace
+
+int run(const CommandLine& line)
+{
+    using Action = CommandLine::Action;
+    if (line.action == Action::print_help) {
+        print(usage());
+        return EXIT_SUCCESS;
+    }
+    if (line.action == Action::print_version) {
+        print("mediaproxyd " MEDIAPROXYD_VERSION "\n");
+        return EXIT_SUCCESS;
+    }
+    const Result<config::Config> config = load_config(line);
+    if (!config)
+        return complain(config.error().message);
+    switch (line.action) {
+    case Action::check:
+        return check(*config, config_path(line));
+    case Action::print_config:
+        print(print_config(*config));
+        return EXIT_SUCCESS;
+    case Action::list_plugins:
+        return list_plugins(config->plugin_dir);
+    default:
+        return serve(line, *config);
+    }
+}
+
+} // namespace mediaproxy::app

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "app/command_line.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace mediaproxy;
+using app::CommandLine;
+
+namespace
+{
+
+Result<CommandLine> parse(std::vector<const char*> words)
+{
+    return app::parse_command_line(words);
+}
+
+} // namespace
+
+TEST_CASE("without options the daemon runs in the background as configured")
+{
+    const auto line = parse({});
+    REQUIRE(line);
+    CHECK(line->action == CommandLine::Action::run);
+    CHECK(line->place == CommandLine::Place::background);
+    CHECK(line->logging == CommandLine::Logging::as_configured);
+    CHECK_FALSE(line->role);
+    CHECK_FALSE(line->config);
+}
+
+TEST_CASE("values come behind = or as the next word")
+{
+    const auto line = parse({"--role=relay", "--config", "/a b", "--no-fork", "--debug"});
+    REQUIRE(line);
+    CHECK(line->role == config::Role::relay);
+    CHECK(line->config == "/a b");
+    CHECK(line->place == CommandLine::Place::foreground);
+    CHECK(line->logging == CommandLine::Logging::debug);
+    CHECK(parse({"--check"})->action == CommandLine::Action::check);
+    CHECK(parse({"--print-config"})->action == CommandLine::Action::print_config);
+    CHECK(parse({"--list-plugins"})->action == CommandLine::Action::list_plugins);
+    CHECK(parse({"--version"})->action == CommandLine::Action::print_version);
+    CHECK(parse({"--help"})->action == CommandLine::Action::print_help);
+}
+
+TEST_CASE("what the command line cannot mean is refused with a hint")
+{
+    struct Case {
+        std::vector<const char*> words;
+        const char* error;
+    };
+    const Case cases[] = {
+        {{"--rol=relay"}, "unknown option --rol=relay; did you mean --role?"},
+        {{"-help"}, "unknown option -help; did you mean --help?"},
+        {{"relay"}, "unknown option relay; see --help"},
+        {{"--qwertyuiop"}, "unknown option --qwertyuiop; see --help"},
+        {{"--"}, "unknown option --; see --help"},
+        {{""}, "unknown option ; see --help"},
+        {{"--role"}, "--role : must be dispatcher|relay|both"},
+        {{"--role=x"}, "--role x: must be dispatcher|relay|both"},
+        {{"--config="}, "--config : must be FILE"},
+        {{"--check=yes"}, "--check takes no value"},
+    };
+    for (const Case& c : cases) {
+        const auto line = parse(c.words);
+        REQUIRE(!line);
+        CHECK(line.error().message == c.error);
+    }
+}
+
+TEST_CASE("the help names every option")
+{
+    const std::string usage = app::usage();
+    for (const char* option :
+         {"--role=dispatcher|relay|both", "--config=FILE", "--check", "--print-config",
+          "--list-plugins", "--no-fork", "--debug", "--version", "--help"})
+        CHECK_THAT(usage, Catch::Contains(option));
+}
