@@ -80,6 +80,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     void remove(const mediaproxy::protocol::Remove& remove, ReportHandler done) override
     {
         removes.emplace_back(remove.call_id);
+        std::erase_if(listed, [&](const auto& entry) { return entry.call_id == remove.call_id; });
         if (hold_removes)
             held_removes.push_back(std::move(done));
         else if (remove_error)
