@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
-#include <cstring>
 
 #include "base/text.hpp"
 
@@ -15,7 +14,7 @@ Result<Address> Address::parse(std::string_view text)
     // inet_pton and inet_ntop are pure text conversions: no look-up, no system call.
     char buffer[INET6_ADDRSTRLEN + 1];
     if (text.size() < sizeof buffer && text.find('\0') == std::string_view::npos) {
-        std::memcpy(buffer, text.data(), text.size());
+        text.copy(buffer, text.size());
         buffer[text.size()] = '\0';
         std::array<std::uint8_t, 4> four;
         if (::inet_pton(AF_INET, buffer, four.data()) == 1)

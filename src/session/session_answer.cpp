@@ -74,12 +74,11 @@ Result<protocol::Ports> Session::answer(const Message& message, Round& round, bo
 /// its place serves then.
 void Session::adopt_live_streams(Round& round) noexcept
 {
-    if (&round == rounds_.newest())
-        return;
     for (std::size_t i = 0; i < round.places.size(); ++i) {
         Stream* const gone = round.places[i].stream;
         Stream* const live = answered_at(i);
-        if (gone && !gone->alive() && live && live->alive() && !round.has(*live))
+        if (gone && !gone->alive() && live && live->alive() && !round.has(*live) &&
+            gone->media_type() == live->media_type())
             round.places[i].stream = live;
     }
 }
@@ -116,9 +115,13 @@ void Session::close_replaced(const Round& round, TimePoint now) noexcept
     answered_.reserve(round.places.size());
     for (const Place& place : round.places)
         answered_.push_back(place.stream);
+    const Round& last = *rounds_.newest();
+    const bool last_is_open = &last != &round && last.answer != Round::Answer::final;
     for (const auto& stream : streams_) {
-        if (stream->alive() && stream->standing() != Stream::Standing::proposed &&
-            !round.has(*stream))
+        const bool waits =
+            stream->standing() == Stream::Standing::proposed ||
+            (stream->standing() == Stream::Standing::early && last_is_open && last.has(*stream));
+        if (stream->alive() && !waits && !round.has(*stream))
             stream->end(Stream::End::closed, now);
     }
 }

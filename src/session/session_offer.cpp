@@ -20,8 +20,6 @@ Result<protocol::Ports> Session::offer(const Message& message, const Now& now)
 {
     if (message.key.from == unknown_tag && !tags_.has_room())
         return Error{Error::Code::exhausted, "too many dialog tags"};
-    if (streams_.size() >= most_streams)
-        return Error{Error::Code::exhausted, "too many streams"};
 
     // First everything that may fail: on an error nothing is taken and nothing has changed.
     std::vector<Place> places(message.media().size());
@@ -116,6 +114,8 @@ bool Session::keeps(const Stream& stream, const Message& message,
 Result<std::unique_ptr<Stream>> Session::open_stream(const Message& message,
                                                      const protocol::MediaLine& line, TimePoint now)
 {
+    if (streams_.size() >= most_streams)
+        return Error{Error::Code::exhausted, "too many streams"};
     PerParty<LocalAddress> local;
     for (const Party party : both_parties) {
         auto address = local_address(message, party);

@@ -554,3 +554,35 @@ TEST_CASE("too many dialog tags are refused, known ones go on")
     scene.request({a, 2, "A", "B"});
     scene.reply({b, 2, "A", "B"});
 }
+
+TEST_CASE("crossed re-INVITEs do not close what the newer one has proposed")
+{
+    Scene scene;
+    scene.call();
+    scene.request({"audio:20.2.0.2:6100:sendrecv", 1, "B", "A"});
+    const auto newer = scene.request({"audio:20.1.0.2:5100:sendrecv", 2, "A", "B"});
+    scene.early({b, 2});
+    CHECK(scene.ports.live() == 6);
+    scene.reply({a, 1, "B", "A"});
+    CHECK(scene.ports.live() == 4);
+    const auto ports = scene.reply({b, 2});
+    CHECK(ports.rtp.at(0) + 2 == newer.rtp.at(0));
+    CHECK(scene.ports.live() == 2);
+    CHECK(statuses(scene.report()) == Statuses{"audio closed", "audio closed", "audio active"});
+}
+
+TEST_CASE("a re-INVITE without end does not eat the memory")
+{
+    Scene scene;
+    scene.call();
+    std::uint32_t cseq = 1;
+    Result<protocol::Ports> last = invalid("");
+    const std::string moved = "audio:20.1.0.2:5100:sendrecv";
+    do {
+        ++cseq;
+        last = scene.try_request({cseq % 2 ? a : moved, cseq, "A", "B"});
+    } while (last && scene.try_reply({b, cseq}));
+    CHECK(cseq == 1001);
+    CHECK(last.error().code == Error::Code::exhausted);
+    CHECK(scene.try_request({cseq % 2 ? moved : a, cseq + 1, "A", "B"}));
+}

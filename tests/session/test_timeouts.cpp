@@ -231,6 +231,19 @@ TEST_CASE("an unanswered re-INVITE loses its own streams only")
     CHECK(scene.report().streams.at(0).status == "active");
 }
 
+TEST_CASE("a ghost, made by a 200 that comes after the remove, ends as never started")
+{
+    Scene scene(short_rules());
+    scene.call();
+    REQUIRE(scene.remove());
+    scene.reply({b});
+    CHECK(scene.table.session_count() == 1);
+    const auto ended = scene.run(7s);
+    REQUIRE(ended.size() == 1);
+    CHECK_FALSE(ended[0].report.start_time);
+    CHECK(scene.ports.live() == 0);
+}
+
 TEST_CASE("an unanswered session of port 0 expires")
 {
     Scene scene(short_rules());
