@@ -14,7 +14,8 @@ namespace mediaproxy::protocol
 /// How our own roles recognise each other on a link, where MediaProxy 4.x hears nothing that it
 /// minds: the relay begins with the line `hello JSON` (a 4.x dispatcher logs and ignores it); a
 /// dispatcher of ours answers with the request `hello SEQ`, headers `name` and `version`, which the
-/// relay answers with the same JSON. After that:
+/// relay answers with the same JSON. (A `sessions` that was asked before is answered `[]` then: the
+/// relay waits a moment with the list, which would tell a 4.x dispatcher all.) After that:
 /// - sessions belong to the dispatcher's name, not to the connection, and every report in the
 ///   answer to `sessions` says its `owner`;
 /// - `sessions` with the headers `after` and `most` is answered by a page,

@@ -34,7 +34,7 @@ DispatcherLink::DispatcherLink(asio::io_context& io, std::string name, net::Endp
                                const Settings& settings, RelayRequests& relay, Owners& owners)
     : io_(io), name_(std::move(name)), endpoint_(endpoint), settings_(settings), relay_(relay),
       owners_(owners), address_owner_(owners.id_of(name_)), owner_(address_owner_), timer_(io),
-      ping_timer_(io), reader_(protocol::RequestReader::Kind::relay),
+      ping_timer_(io), hello_timer_(io), reader_(protocol::RequestReader::Kind::relay),
       alive_(std::make_shared<bool>(true))
 {
 }
@@ -56,6 +56,7 @@ void DispatcherLink::stop()
     open_ = false;
     timer_.cancel();
     ping_timer_.cancel();
+    hello_timer_.cancel();
     connecting_.reset();
     if (link_)
         link_->close();
@@ -97,6 +98,8 @@ void DispatcherLink::on_open()
     ++connection_;
     open_ = true;
     peer_ = Peer::unknown;
+    waits_for_hello_ = false;
+    early_lists_.clear();
     unanswered_pings_ = 0;
     reader_ = protocol::RequestReader(protocol::RequestReader::Kind::relay);
     last_failure_.clear();
@@ -126,6 +129,7 @@ void DispatcherLink::lost(const std::string& why)
     open_ = false;
     link_.reset();
     ping_timer_.cancel();
+    hello_timer_.cancel();
     for (Letter& letter : owners_.letters(owner_))
         letter.sent = false;
     const Milliseconds delay = std::exchange(was_good_, false)
@@ -206,9 +210,33 @@ void DispatcherLink::send_letters()
 
 void DispatcherLink::send_last_letters()
 {
-    if (peer_ == Peer::unknown)
-        peer_ = Peer::old;
+    if (is_open() && peer_ == Peer::unknown)
+        treat_as_old();
     send_letters();
+}
+
+/// A dispatcher of ours says hello as soon as it has read ours, but it may have asked before.
+void DispatcherLink::wait_for_hello()
+{
+    if (std::exchange(waits_for_hello_, true))
+        return;
+    hello_timer_.expires_after(settings_.hello_patience);
+    hello_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
+        if (!error && *alive && is_open() && peer_ == Peer::unknown)
+            treat_as_old();
+    });
+}
+
+/// It is told of ended sessions before the answer to its `sessions` lacks them: that would mean to
+/// it that they are lost.
+void DispatcherLink::treat_as_old()
+{
+    peer_ = Peer::old;
+    owner_ = address_owner_;
+    owners_.revoke(address_owner_);
+    send_letters();
+    for (const std::uint64_t seq : std::exchange(early_lists_, {}))
+        list_sessions(seq);
 }
 
 bool DispatcherLink::told_all() const noexcept

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/time.hpp"
 #include "net/endpoint.hpp"
@@ -25,7 +26,7 @@ namespace mediaproxy::relay
 
 /// The way to one dispatcher: connects, answers its requests, keeps the connection alive, comes
 /// back when it is lost, and tells of sessions that ended by themselves. Serves MediaProxy 4.x and
-/// our own dispatchers; which of them it is shows with its first request (protocol/hello.hpp).
+/// our own dispatchers; which of them it is shows soon (protocol/hello.hpp).
 /// [core thread]
 class DispatcherLink final : public tls::Link::Owner
 {
@@ -35,6 +36,8 @@ public:
         tls::Passport passport;
         Milliseconds keepalive_interval{10000}, reconnect_delay{10000};
         std::size_t longest_answer = 4U << 20; ///< that a 4.x dispatcher takes
+        /// From the first request on: who has not said hello by then is a 4.x dispatcher.
+        Milliseconds hello_patience{200};
     };
     /// `name` is for logs, and what a 4.x dispatcher's sessions belong to. The references outlive
     /// the link.
@@ -63,7 +66,6 @@ public:
 
 private:
     enum class Peer { unknown, old, ours };
-    class Answer;
     struct Listing;
 
     void on_open() override;
@@ -76,12 +78,15 @@ private:
     void keep_alive();
 
     void handle(const protocol::Request& request);
-    void recognise(const protocol::Request& request);
+    void wait_for_hello();
+    void treat_as_old();
     void answer(std::uint64_t seq, std::string_view text);
     void answer_update(const protocol::Request& request);
     void answer_remove(const protocol::Request& request);
     void answer_summary(const protocol::Request& request);
     void answer_sessions(const protocol::Request& request);
+    void list_sessions(std::uint64_t seq);
+    void begin_list(const std::shared_ptr<Listing>& listing);
     void answer_hello(const protocol::Request& request);
     void answer_acknowledge(const protocol::Request& request);
     void list_more(const std::shared_ptr<Listing>& listing);
@@ -100,12 +105,15 @@ private:
     std::shared_ptr<tls::Link> link_;
     asio::steady_timer timer_; ///< of the connection attempt, or until the next one
     asio::steady_timer ping_timer_;
+    asio::steady_timer hello_timer_;
+    std::vector<std::uint64_t> early_lists_; ///< asked for before we knew by whom
     protocol::RequestReader reader_;
     protocol::Request request_;
     std::string out_; ///< answers of one on_bytes(), written at once
     Peer peer_ = Peer::unknown;
     bool open_ = false;
     bool stopped_ = false;
+    bool waits_for_hello_ = false;
     bool was_good_ = false; ///< the last connection carried something
     int unanswered_pings_ = 0;
     std::string last_failure_;     ///< told to the log once

@@ -63,7 +63,8 @@ void DispatcherLink::handle(const protocol::Request& request)
         {protocol::hello_word, &DispatcherLink::answer_hello},
         {protocol::acknowledge_word, &DispatcherLink::answer_acknowledge},
     };
-    recognise(request);
+    if (peer_ == Peer::unknown && request.command != protocol::hello_word)
+        wait_for_hello();
     for (const Row& row : rows) {
         if (row.command == request.command) {
             (this->*row.answer)(request);
@@ -72,18 +73,6 @@ void DispatcherLink::handle(const protocol::Request& request)
     }
     log_refusal("request", {}, invalid("unknown command " + text::printable(request.command, 40)));
     answer(*request.seq, protocol::answer_error);
-}
-
-/// Who does not begin with hello is a 4.x dispatcher. It is told of ended sessions before the
-/// answer to its `sessions` lacks them: that would mean to it that they are lost.
-void DispatcherLink::recognise(const protocol::Request& request)
-{
-    if (peer_ != Peer::unknown || request.command == protocol::hello_word)
-        return;
-    peer_ = Peer::old;
-    owner_ = address_owner_;
-    owners_.revoke(address_owner_);
-    send_letters();
 }
 
 void DispatcherLink::answer(std::uint64_t seq, std::string_view text)
@@ -148,7 +137,11 @@ void DispatcherLink::answer_hello(const protocol::Request& request)
         letter.sent = false;
     log::info("dispatcher {}: it is {}, version {}", name_, text::printable(name, 100),
               text::printable(request.find("version"), 40));
+    hello_timer_.cancel();
     answer(*request.seq, relay_.hello());
+    // It asks again, by pages.
+    for (const std::uint64_t seq : std::exchange(early_lists_, {}))
+        answer(seq, "[]");
     send_letters();
 }
 
@@ -165,17 +158,35 @@ void DispatcherLink::answer_sessions(const protocol::Request& request)
         answer(*request.seq, protocol::answer_error);
         return;
     }
-    auto listing = std::make_shared<Listing>();
-    listing->seq = *request.seq;
+    const auto most = text::parse_number<std::uint64_t>(request.find("most"));
+    if (!most && peer_ == Peer::unknown) {
+        early_lists_.push_back(*request.seq);
+        return;
+    }
+    if (!most) {
+        list_sessions(*request.seq);
+        return;
+    }
+    auto page = std::make_shared<Listing>();
+    page->form = Listing::Form::page;
+    page->seq = *request.seq;
+    page->most = *most == 0 ? default_page : std::min<std::size_t>(*most, most_a_page);
+    page->next = text::parse_number<std::uint64_t>(request.find("after")).value_or(0);
+    begin_list(page);
+}
+
+void DispatcherLink::list_sessions(std::uint64_t seq)
+{
+    auto all = std::make_shared<Listing>();
+    all->seq = seq;
+    begin_list(all);
+}
+
+void DispatcherLink::begin_list(const std::shared_ptr<Listing>& listing)
+{
     listing->connection = connection_;
     append_number(listing->text, listing->seq);
-    listing->text += " [";
-    if (const auto most = text::parse_number<std::uint64_t>(request.find("most")); most) {
-        listing->form = Listing::Form::page;
-        listing->most = *most == 0 ? default_page : std::min<std::size_t>(*most, most_a_page);
-        listing->next = text::parse_number<std::uint64_t>(request.find("after")).value_or(0);
-        listing->text.insert(listing->text.size() - 1, "{\"sessions\": ");
-    }
+    listing->text += listing->form == Listing::Form::page ? " {\"sessions\": [" : " [";
     if (listing->next != 0) {
         list_more(listing);
         return;

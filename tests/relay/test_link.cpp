@@ -53,6 +53,7 @@ struct Fixture {
     explicit Fixture(DispatcherLink::Settings wanted = {})
     {
         wanted.reconnect_delay = Milliseconds{20};
+        wanted.hello_patience = Milliseconds{20};
         settings = wanted;
         link.emplace(io, "disp:25060", dispatcher.endpoint(), settings, relay, owners);
         link->start();
@@ -198,6 +199,22 @@ TEST_CASE("a dispatcher of ours is known by its name and acknowledges ended sess
     CHECK(f.dispatcher.wait_line("1 ") == "1 acknowledged");
     CHECK(f.owners.letter_count() == 0);
     CHECK(f.link->told_all());
+}
+
+TEST_CASE("a dispatcher of ours may ask before it says hello")
+{
+    Fixture f;
+    f.relay.sessions = 3;
+    f.owners.put(f.link->owner(), "r1", "{one}");
+    f.dispatcher.say("sessions 0\r\n\r\nupdate 1\r\n" + std::string(update_headers));
+    REQUIRE(f.dispatcher.wait_line("1 192.0.2.1"));
+    const auto before = f.relay.last_owner;
+    f.dispatcher.say("hello 2\r\nname: main\r\n\r\n");
+    REQUIRE(f.dispatcher.wait_line("2 "));
+    CHECK(f.dispatcher.wait_line("0 ") == "0 []");
+    CHECK(f.dispatcher.wait_line("expired") == "expired {one}");
+    CHECK(f.owners.letter_count() == 1);
+    CHECK(f.owners.name(before) == "main");
 }
 
 TEST_CASE("a long list to a dispatcher of ours comes in pages that say whose each session is")

@@ -248,8 +248,9 @@ TEST_CASE("a call over the link: 4.x dispatcher, media, expired at the end")
                            "to_uri: b@x\r\nfrom_tag: f\r\n{}media: audio:{}:{}:sendrecv\r\n\r\n",
                            seq, type, more, media.address.to_string(), media.port);
     };
-    dispatcher.say("sessions 0\r\n\r\n" + update(1, "request", caller.endpoint(), ""));
+    dispatcher.say("sessions 0\r\n\r\n");
     CHECK(dispatcher.wait_line("0 ") == "0 []");
+    dispatcher.say(update(1, "request", caller.endpoint(), ""));
     const auto for_callee = protocol::parse_ports(dispatcher.wait_line("1 ")->substr(2));
     dispatcher.say(update(2, "reply", callee.endpoint(), "to_tag: t\r\n"));
     const auto for_caller = protocol::parse_ports(dispatcher.wait_line("2 ")->substr(2));
