@@ -32,7 +32,12 @@ public:
     {
         return {net::Address::v4({127, 0, 0, 1}), acceptor_.local_endpoint().port()};
     }
-    void say(std::string_view text) { link_->write(text); }
+    /// Into the void, when the relay has left.
+    void say(std::string_view text)
+    {
+        if (link_)
+            link_->write(text);
+    }
     void hang_up()
     {
         if (link_)
