@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -46,6 +47,21 @@ std::size_t sequence_length(std::string_view bytes) noexcept
     const bool overlong = (lead == 0xe0 && at(1) < 0xa0) || (lead == 0xf0 && at(1) < 0x90);
     const bool outside = (lead == 0xed && at(1) > 0x9f) || (lead == 0xf4 && at(1) > 0x8f);
     return overlong || outside ? 0 : length;
+}
+
+/// How many bytes at the start are ASCII, eight at a look: nearly all that we read is.
+std::size_t ascii_length(std::string_view bytes) noexcept
+{
+    std::size_t length = 0;
+    std::uint64_t word = 0;
+    for (; length + sizeof word <= bytes.size(); length += sizeof word) {
+        std::memcpy(&word, bytes.data() + length, sizeof word);
+        if (word & 0x8080808080808080U)
+            break;
+    }
+    while (length < bytes.size() && static_cast<std::uint8_t>(bytes[length]) < 0x80)
+        ++length;
+    return length;
 }
 
 } // namespace
@@ -108,13 +124,15 @@ std::string printable(std::string_view bytes, std::size_t most)
 
 bool is_utf8(std::string_view bytes) noexcept
 {
-    while (!bytes.empty()) {
+    for (;;) {
+        bytes.remove_prefix(ascii_length(bytes));
+        if (bytes.empty())
+            return true;
         const std::size_t length = sequence_length(bytes);
         if (length == 0)
             return false;
         bytes.remove_prefix(length);
     }
-    return true;
 }
 
 } // namespace mediaproxy::text

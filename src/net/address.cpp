@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <charconv>
 
 #include "base/text.hpp"
 
@@ -59,8 +60,17 @@ std::string Address::to_string() const
     if (family_ == Family::none)
         return {};
     char buffer[INET6_ADDRSTRLEN];
-    ::inet_ntop(is_v4() ? AF_INET : AF_INET6, bytes_.data(), buffer, sizeof buffer);
-    return buffer;
+    if (is_v6()) {
+        ::inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
+        return buffer;
+    }
+    char* end = buffer; // written for every reply, and inet_ntop is a printf
+    for (std::size_t i = 0; i < 4; ++i) {
+        if (i > 0)
+            *end++ = '.';
+        end = std::to_chars(end, buffer + sizeof buffer, bytes_[i]).ptr;
+    }
+    return {buffer, end};
 }
 
 } // namespace mediaproxy::net
