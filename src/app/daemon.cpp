@@ -157,7 +157,7 @@ Result<void> Daemon::State::open_relay()
         environment.forwarding = &forwarding_;
     }
     environment.first_flow_id = store_->first_id();
-    environment.record_id_prefix = store_->record_id_prefix();
+    environment.record_id_prefix = store_->record_id_prefix() + "r"; // each role counts by itself
     environment.control_addresses = control_addresses(config_);
     environment.version = MEDIAPROXYD_VERSION;
     auto relay = relay::Relay::create(config_.relay, std::move(environment));
@@ -181,7 +181,7 @@ Result<void> Daemon::State::open_dispatcher()
     environment.records = &*records_;
     environment.runtime_dir = config_.runtime_dir;
     environment.version = MEDIAPROXYD_VERSION;
-    environment.record_id_prefix = store_->record_id_prefix();
+    environment.record_id_prefix = store_->record_id_prefix() + "d";
     auto dispatcher = dispatcher::Dispatcher::create(config_.dispatcher, std::move(environment));
     if (!dispatcher)
         return std::move(dispatcher).error();

@@ -140,13 +140,13 @@ void Store::State::run()
     ::pthread_setname_np(::pthread_self(), "store");
     std::unique_lock held(mutex);
     for (;;) {
-        wake.wait(held, [&] { return stopping || !pending.empty(); });
-        if (pending.empty())
-            return;
+        wake.wait(held, [&] { return stopping || !pending.empty() || !waiting.empty(); });
         linger(held);
         deadline = {};
-        if (pending.empty()) {
-            tell_waiting(held, pending_batch); // saved and erased meanwhile
+        if (pending.empty()) { // saved and erased meanwhile, or the end
+            tell_waiting(held, pending_batch);
+            if (stopping && pending.empty())
+                return;
             continue;
         }
         pending.apply_to(on_disk);

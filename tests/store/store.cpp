@@ -318,3 +318,14 @@ TEST_CASE("a change is committed after others came to nothing while the writer s
     }
     CHECK(load(*store, "t").size() == 10);
 }
+
+TEST_CASE("who waits for a commit is told although what waited came to nothing")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "state.sqlite");
+    std::promise<void> told;
+    store->save("t", "short-lived", "v");
+    store->after_commit([&] { told.set_value(); });
+    store->erase("t", "short-lived");
+    CHECK(told.get_future().wait_for(long_enough) == std::future_status::ready);
+}
