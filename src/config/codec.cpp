@@ -96,15 +96,11 @@ std::optional<relay::Options::Dispatcher> parse_dispatcher(std::string_view word
     return dispatcher;
 }
 
-/// "10.0.0.1:25060", "any:25060".
+/// "10.0.0.1:25060", "any:25060"; port 0 is one that the system chooses.
 Result<net::Endpoint> parse_listen(const std::string& word)
 {
     constexpr std::string_view any = "any:";
-    Result<net::Endpoint> endpoint =
-        net::parse_endpoint(word.starts_with(any) ? "0.0.0.0:" + word.substr(any.size()) : word);
-    if (endpoint && endpoint->port == 0)
-        return invalid("port 0");
-    return endpoint;
+    return net::parse_endpoint(word.starts_with(any) ? "0.0.0.0:" + word.substr(any.size()) : word);
 }
 
 } // namespace
