@@ -4,7 +4,6 @@
 #include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <csignal>
-#include <filesystem>
 #include <fmt/format.h>
 #include <optional>
 
@@ -106,7 +105,7 @@ Daemon::State::~State()
 Result<void> Daemon::State::open()
 {
     if (const auto wrong = contradictions(config_); !wrong.empty())
-        return invalid(wrong.front());
+        return invalid(fmt::format("{}", fmt::join(wrong, "; ")));
     if (auto made = make_folder(config_.runtime_dir, 0755); !made)
         return made;
     if (auto made = make_folder(config_.state_dir, 0750); !made)
@@ -308,9 +307,6 @@ Daemon::~Daemon() = default;
 
 Result<std::unique_ptr<Daemon>> Daemon::create(asio::io_context& io, config::Config config)
 {
-    // Below a folder as it is now: in the background we leave it.
-    config.runtime_dir = std::filesystem::absolute(config.runtime_dir).string();
-    config.state_dir = std::filesystem::absolute(config.state_dir).string();
     auto state = std::make_unique<State>(io, std::move(config));
     if (auto opened = state->open(); !opened)
         return std::move(opened).error();

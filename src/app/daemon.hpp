@@ -16,7 +16,7 @@ class Daemon
 {
 public:
     /// Takes locks, opens the store, binds sockets. The error is one sentence that says what to
-    /// look at. Relative paths in `config` but those of certificates are as the rooms say.
+    /// look at. Folders in `config` are absolute.
     static Result<std::unique_ptr<Daemon>> create(asio::io_context& io, config::Config config);
     ~Daemon();
 

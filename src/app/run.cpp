@@ -39,6 +39,13 @@ std::string config_path(const CommandLine& line)
     return std::filesystem::absolute(line.config.value_or(MEDIAPROXYD_CONFIG_FILE)).string();
 }
 
+/// Relative folders are below the one that we are in now: in the background we leave it.
+void make_absolute(config::Config& config)
+{
+    for (std::string* folder : {&config.plugin_dir, &config.runtime_dir, &config.state_dir})
+        *folder = std::filesystem::absolute(*folder).string();
+}
+
 /// The file, with the command line laid over it. What only prints is content without a file unless
 /// one is named.
 Result<config::Config> load_config(const CommandLine& line)
@@ -55,6 +62,8 @@ Result<config::Config> load_config(const CommandLine& line)
         config->role = *line.role;
     if (line.logging == CommandLine::Logging::debug)
         config->log.level = log::Level::debug;
+    if (line.action != CommandLine::Action::print_config)
+        make_absolute(*config);
     return config;
 }
 

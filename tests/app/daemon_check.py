@@ -12,8 +12,8 @@ import tempfile
 import time
 import unittest
 
-PROGRAM = sys.argv.pop(1)
-PLUGINS = os.environ["PLUGIN_DIR"]
+PROGRAM = os.path.abspath(sys.argv.pop(1))
+PLUGINS = os.path.abspath(os.environ["PLUGIN_DIR"])
 CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "tls" / "make-certs"
 
 
@@ -226,9 +226,10 @@ class Running(Case):
         self.assertIn("/proc/none", said)
 
     def test_in_the_background_the_first_process_ends_when_it_serves(self):
-        path = self.config()
-        status, _, said = run(f"--config={path}")
-        self.assertEqual((status, said), (0, ""))
+        path = self.config(runtime_dir="run", state_dir="state",
+                           plugin_dir=os.path.relpath(PLUGINS, self.folder.resolve()))
+        status, _, said = run("--config=mediaproxyd.toml", cwd=self.folder)
+        self.assertEqual((status, said), (0, ""), path)
         pid = int((self.folder / "run" / "dispatcher.lock").read_text())
         try:
             self.assertIn(" ", self.update("call", 5000))
