@@ -99,6 +99,12 @@ class Ports:
         base = self._latest.get(recorded - recorded % 2)
         return None if base is None else base + recorded % 2
 
+    def played(self, ours):
+        """The recorded port whose part a port that packets came from plays, None if it plays none."""
+        bases = {port: recorded for recorded, port in self._latest.items()}
+        base = bases.get(ours - ours % 2)
+        return None if base is None else base + ours % 2
+
     def forget(self, call_id):
         for table in (self._ours, self._recorded):
             for key in [key for key in table if key[0] == call_id]:

@@ -58,7 +58,7 @@ class DispatcherReplay:
         self._relays = {}
         self._seqs = {}  # (relay, recorded seq) -> ours
         self._proxy = self._management = None
-        self._rows_seen = 0
+        self._seen = []  # rows of ours that have been compared
 
     def run(self):
         try:
@@ -150,6 +150,7 @@ class DispatcherReplay:
 
     def _relay_closes(self, step, _index):
         self._relays[step.relay].wire.close()
+        self._wait(lambda: False, 0.1)  # until the dispatcher has seen it
 
     def _dispatcher_closes(self, step, index):
         relay = self._relays[step.relay]
@@ -215,19 +216,20 @@ class DispatcherReplay:
     def _dialog_answer(self, step, _index):
         """Only after an end of dialog."""
 
-    def _row(self, step, index):
-        wanted = self._rows_seen + 1
-        self._wait(lambda: len(self._rows()) >= wanted, 5)
-        rows = self._rows()
-        if len(rows) < wanted:
-            self._find(step, "row", str(step.row[0]), "(none)")
+    def _row(self, step, _index):
+        def written():
+            return [
+                row for row in self._rows() if row[:3] == step.row[:3] and row not in self._seen
+            ]
+
+        self._wait(written, 5)
+        if not written():
+            self._find(step, "row", str(step.row[:3]), "(none)")
             return
-        self._rows_seen = wanted
-        theirs, ours = step.row, rows[wanted - 1]
-        if theirs[:3] != ours[:3]:
-            self._find(step, "row", str(theirs[:3]), str(ours[:3]))
+        row = written()[0]
+        self._seen.append(row)
         for path, one, other in compare_values(
-            parse_json(theirs[3]), parse_json(ours[3]), masked=()
+            parse_json(step.row[3]), parse_json(row[3]), masked=()
         ):
             self._find(step, f"row {path}", one, other)
 
@@ -257,8 +259,9 @@ class DispatcherReplay:
                 )
             if relay.sequence != sorted(set(relay.sequence)):
                 self._find(last, "sequence", "counts up", str(relay.sequence))
-        for row in self._rows()[self._rows_seen :]:
-            self._find(last, "row", "(none)", str(row[:3]))
+        for row in self._rows():
+            if row not in self._seen:
+                self._find(last, "row", "(none)", str(row[:3]))
 
     # waiting
 

@@ -28,7 +28,7 @@ class Phones:
     def __init__(self, plan, ports):
         self._plan, self._ports = plan, ports
         self._sockets = {}  # (party, recorded port) -> socket
-        self._sent = {}  # port of the relay -> [packets, bytes]
+        self._sent = {}  # recorded port of the relay -> [packets, bytes]
 
     def close(self):
         for sock in self._sockets.values():
@@ -47,7 +47,7 @@ class Phones:
         return endpoint
 
     def sent(self, port):
-        """[packets, bytes on the wire] that came to a leg's RTP port and the RTCP port above it."""
+        """[packets, bytes on the wire] for a recorded RTP port and the RTCP port above it."""
         pairs = [self._sent.get(port, (0, 0)), self._sent.get(port + 1, (0, 0))]
         return [sum(column) for column in zip(*pairs)]
 
@@ -79,7 +79,7 @@ class Phones:
         sock, port = self._socket(party, source), self._ports.latest(target)
         if port is None:
             raise LookupError(f"no port of ours stands for {target}")
-        counter = self._sent.setdefault(port, [0, 0])
+        counter = self._sent.setdefault(target, [0, 0])
         for packet in packets:
             sock.sendto(packet, (self._plan.real("20.3.0.1"), port))
             if counted:
@@ -94,16 +94,14 @@ class Phones:
             return None
         party, count, kind, sources = found.groups()
         packets = self._collect(party, kind == "RTCP", int(count))
-        names = sorted({self._recorded_source(source, sources) for source in packets})
+        names = sorted({self._recorded_source(source) for source in packets})
         theirs = f"{count} from [{sources}]"
         return theirs, f"{len(packets)} from [{', '.join(repr(name) for name in names)}]"
 
-    def _recorded_source(self, source, recorded):
-        """The recorded name of our port when it is the one that plays its part."""
-        for name in re.findall(r"'[\d.]+:(\d+)'", recorded):
-            if source == (self._plan.real("20.3.0.1"), self._ports.latest(int(name))):
-                return f"20.3.0.1:{name}"
-        return f"{source[0]}:{source[1]}"
+    def _recorded_source(self, source):
+        """Where a packet came from, told as the transcript tells it."""
+        ip, port = self._plan.recorded(source[0]), self._ports.played(source[1])
+        return f"{ip}:{port}" if port else f"{ip}:{source[1]} (plays no part)"
 
     def _collect(self, party, rtcp, wanted):
         """What came since the last time; waits for the wanted number and a moment longer."""

@@ -70,6 +70,7 @@ class RelayReplay:
         self._pump = golden_wire.Pump()
         self._listeners, self._processes, self._relays = {}, {}, {}
         self._asked = {}  # (relay, seq) -> Step
+        self._ended = set()  # relays that were told to end
         self._served = set()  # call_ids that our relay gave ports to
         self._keepalive = sum(step.data == b"ping\r\n" for step in steps) > 3
 
@@ -121,6 +122,7 @@ class RelayReplay:
 
     def _relay_ends(self, step):
         self._processes[step.relay].send_signal(signal.SIGTERM)
+        self._ended.add(step.relay)
 
     def _pong(self, step):
         if self._keepalive and not step.dropped:
@@ -305,11 +307,11 @@ class RelayReplay:
 
     def _compare_stream(self, step, call_id, theirs, ours):
         for side in ("caller", "callee"):
-            port = _port(ours[f"{side}_local"])
-            if self.ports.bind(call_id, _port(theirs[f"{side}_local"]), port) is None:
+            recorded, port = _port(theirs[f"{side}_local"]), _port(ours[f"{side}_local"])
+            if self.ports.bind(call_id, recorded, port) is None:
                 ours[f"{side}_local"] = theirs[f"{side}_local"]
             ours[f"{side}_remote"] = self.phones.recorded(ours[f"{side}_remote"])
-            for unit, sent in zip(("packets", "bytes"), self.phones.sent(port)):
+            for unit, sent in zip(("packets", "bytes"), self.phones.sent(recorded)):
                 key = f"{side}_{unit}"
                 if ours[key] != sent:
                     self._find(step, f"stream {key}", f"(sent) {sent}", str(ours[key]))
@@ -330,8 +332,10 @@ class RelayReplay:
         if received and received[0] != received[1]:
             self._find(step, "received", *received)
         elif told:
-            number = signal.SIGHUP if told.group(1) == "SIGHUP" else signal.SIGKILL
-            self._processes[int(told.group(2))].send_signal(number)
+            process = self._processes[int(told.group(2))]
+            process.send_signal(signal.SIGHUP if told.group(1) == "SIGHUP" else signal.SIGKILL)
+            if told.group(1) == "kill -9":
+                process.wait()
         elif ended:
             self._check_exit(step, int(ended.group(1)), ended.group(2))
 
@@ -347,7 +351,8 @@ class RelayReplay:
         last = self.steps[-1]
         for number, process in self._processes.items():
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+                if number not in self._ended:
+                    process.send_signal(signal.SIGTERM)
                 self._check_exit(last, number, "0")
         for relay in self._relays.values():
             for line in relay.others:

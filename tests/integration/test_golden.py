@@ -145,7 +145,8 @@ class Replays(unittest.TestCase):
         name, side, _ = REPLAYS[self._testMethodName]
         findings = self.running[self._testMethodName].result(120)
         wrong = golden_compare.judge(name, side, findings, golden_differences.TABLE)
-        self.assertEqual(wrong, [], "\n" + "\n".join(wrong))
+        if wrong:
+            self.fail("differs from 4.1, and no row of the table wants it:\n" + "\n".join(wrong))
 
 
 for _name in REPLAYS:
