@@ -320,7 +320,9 @@ void UpdateDesk::fail(Call& call)
 {
     call.concluded = true;
     const protocol::Update& update = update_of(call);
-    if (update.type == protocol::MessageType::request)
+    // Without media no SDP was left as it is: the offer in the reply to an INVITE without SDP goes
+    // on.
+    if (update.type == protocol::MessageType::request && update.has_media)
         books_.refusals.on_refused(update.call_id, update.from_tag, update.cseq, BootClock::now());
     if (call.kind == Kind::hinted)
         books_.hints.erase(update.call_id, call.session_tag);

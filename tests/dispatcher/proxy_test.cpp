@@ -81,6 +81,24 @@ TEST_CASE("every bad request gets its one line")
     CHECK(client.received().empty());
 }
 
+TEST_CASE("a reply to a refused request creates nothing, to one without media it makes the call")
+{
+    Stage stage;
+    FakePeer relay("here");
+    stage.dispatcher->attach(relay);
+    for (const bool with_media : {true, false}) {
+        INFO(with_media);
+        Message message{.call_id = with_media ? "left alone" : "late offer"};
+        const std::string offer = message.media;
+        message.media = with_media ? "nonsense" : "";
+        CHECK(stage.ask(message.text()) == "error");
+        message.type = "reply";
+        message.to_tag = "ttag";
+        message.media = offer;
+        CHECK(stage.ask(message.text()) == (with_media ? "error" : "192.0.2.1 40002"));
+    }
+}
+
 TEST_CASE("an endless line ends its connection and no other")
 {
     Stage stage;

@@ -138,7 +138,6 @@ REPLAYS = {
 class Replays(unittest.TestCase):
     """They mostly wait, so several run at the same time; each test takes the result of its own."""
 
-    maxDiff = None
     running = {}
 
     def judge(self):
