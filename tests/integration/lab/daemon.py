@@ -165,23 +165,16 @@ class Daemon:
             self.process.wait()
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
-
-    def media_ports(self):
-        """How many UDP sockets the process has."""
-        mine = set()
+        """How many descriptors are open, media sockets (all UDP ones) aside."""
+        links = set()
         for entry in os.scandir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
-                mine.add(os.readlink(entry.path))
-        count = 0
+                links.add((entry.name, os.readlink(entry.path)))
+        media = set()
         for table in ("udp", "udp6"):
-            for line in (
-                pathlib.Path(f"/proc/{self.pid}/net/{table}")
-                .read_text(encoding="ascii")
-                .splitlines()[1:]
-            ):
-                count += f"socket:[{line.split()[9]}]" in mine
-        return count
+            with open(f"/proc/{self.pid}/net/{table}", encoding="ascii") as lines:
+                media.update(f"socket:[{line.split()[9]}]" for line in list(lines)[1:])
+        return sum(link not in media for _, link in links)
 
     def tail(self):
         return self.log.read_text(errors="replace")[-2000:]
