@@ -179,7 +179,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
 
 Resolver::Resolver() = default;
 
-Result<std::unique_ptr<Resolver>> Resolver::create(asio::io_context& io)
+Result<std::unique_ptr<Resolver>> Resolver::create(asio::io_context& io, const std::string& servers)
 {
     // Once for the process; c-ares counts its users.
     if (const int status = ares_library_init(ARES_LIB_INIT_ALL); status != ARES_SUCCESS)
@@ -197,6 +197,9 @@ Result<std::unique_ptr<Resolver>> Resolver::create(asio::io_context& io)
         resolver->state_->channel = nullptr;
         return Error{Error::Code::io, fmt::format("c-ares: {}", ares_strerror(status))};
     }
+    if (!servers.empty() &&
+        ares_set_servers_ports_csv(resolver->state_->channel, servers.c_str()) != ARES_SUCCESS)
+        return invalid(fmt::format("c-ares: not a list of name servers: {}", servers));
     return resolver;
 }
 

@@ -23,7 +23,9 @@ public:
     using AddressesHandler = std::function<void(Result<std::vector<net::Address>>)>;
     using ServicesHandler = std::function<void(Result<std::vector<std::string>>)>;
 
-    static Result<std::unique_ptr<Resolver>> create(asio::io_context& io);
+    /// `servers` instead of those of resolv.conf: `ip:port` separated by commas.
+    static Result<std::unique_ptr<Resolver>> create(asio::io_context& io,
+                                                    const std::string& servers = {});
     ~Resolver();
 
     /// The addresses of a host (hosts file, A, AAAA), the best reachable one first (RFC 6724).
