@@ -87,7 +87,7 @@ def measure_memory(options, folder, tool):
 def measure_forwarding(options, folder):
     result = folder / "forwarding.json"
     subprocess.run([options.build / "tests/bench/forwarding/bench_forwarding",
-                    "--plugin", options.build / "plugins/forwarding_userspace/forwarding_userspace.so",
+                    "--plugin", options.build / "plugins/forwarding_userspace.so",
                     "--json", result, "--seconds", str(options.seconds),
                     "--streams", "1,100,1000,4000"], check=True)
     return json.loads(result.read_text())
