@@ -4,6 +4,7 @@
 #include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <csignal>
+#include <filesystem>
 #include <fmt/format.h>
 #include <optional>
 
@@ -59,6 +60,7 @@ private:
     Result<void> open_dispatcher();
     void join_roles();
     std::string status() const;
+    std::string places() const;
 
     void await_signal();
     void on_signal(int signal);
@@ -207,7 +209,23 @@ void Daemon::State::start()
     if (dispatcher_)
         dispatcher_->start();
     service_manager_.ready();
-    log::info("mediaproxyd {} serves as {}", MEDIAPROXYD_VERSION, to_string(config_.role));
+    log::info("mediaproxyd {} serves as {}{}", MEDIAPROXYD_VERSION, to_string(config_.role),
+              dispatcher_ ? places() : "");
+}
+
+std::string Daemon::State::places() const
+{
+    const auto list = [](std::string_view what, const std::vector<net::Endpoint>& endpoints) {
+        std::string text;
+        for (const net::Endpoint& endpoint : endpoints)
+            text += (text.empty() ? fmt::format("; {} at ", what) : ", ") + endpoint.to_string();
+        return text;
+    };
+    return fmt::format(
+        "; control socket {}{}{}",
+        (std::filesystem::path(config_.runtime_dir) / config_.dispatcher.socket_path).string(),
+        list("relays", dispatcher_->relay_endpoints()),
+        list("management", dispatcher_->management_endpoints()));
 }
 
 std::string Daemon::State::status() const

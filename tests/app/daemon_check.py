@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,8 @@ import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
 PLUGINS = os.path.abspath(os.environ["PLUGIN_DIR"])
-CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "tls" / "make-certs"
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+CERTIFICATES = SOURCE / "tls" / "make-certs"
 
 
 def run(*words, **options):
@@ -36,6 +38,13 @@ class Options(unittest.TestCase):
     def test_what_only_prints(self):
         self.assertRegex(run("--version")[1], r"^mediaproxyd \d+\.\d+\.\d+\n$")
         self.assertIn("--print-config", run("--help")[1])
+
+    def test_the_man_page_has_every_option(self):
+        page = (SOURCE / "man" / "mediaproxyd.8").read_text(encoding="ascii")
+        options = re.findall(r"^  --([a-z-]+)", run("--help")[1], re.MULTILINE)
+        self.assertEqual(len(options), 9)
+        for option in options:
+            self.assertIn(f"\n.It Fl Fl {option}", page)
 
     def test_a_wrong_command_line_is_status_2(self):
         status, _, said = run("--chek")
