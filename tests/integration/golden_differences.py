@@ -131,7 +131,7 @@ _DISPATCHER = [
     _row(REMOVED, "05", "dispatcher", "answer", "error", "removed", 310, 316),
     _row(REMOVED, "06", "dispatcher", "answer", "error", "removed", 206, 212),
     _row(REMOVED_LATER, "07", "dispatcher", "answer", "error", "removed", 327, 363),
-    _row(REMOVED_LATER, "07", "dispatcher", "asked", "(nothing)", "remove call_id: h2", 363, 369),
+    _row(REMOVED_LATER, "07", "dispatcher", "asked", "(nothing)", "remove call_id: h2"),
     _row(REMOVED, "07", "dispatcher", "answer", "error", "removed", 369),
     _row(DUPLICATE, "15", "dispatcher", "row", "(none)", "('dup', 'ftag', 'ttag')", 291),
 ]

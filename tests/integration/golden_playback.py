@@ -180,14 +180,22 @@ class PlaybackRelay(_Playback):
         self._wire = self.pump.add(golden_wire.Wire(sock, "dispatcher"))
 
     def _relay_asked(self, step):
-        if not step.dropped:
-            self.await_that(step, lambda: b"" in self._wire.lines)
-            request = []
-            while line := self._wire.lines.popleft():
-                if line != b"pong":
-                    request.append(line)
-            assert request[0] == f"{step.command} {step.seq}".encode(), request
-            assert len(request) == len(step.headers) + 1, (request, step.headers)
+        if step.dropped:
+            return
+        request = self._request(step)
+        while request[0].startswith(b"summary 1000"):  # the replay's own, after SIGHUP
+            self._wire.write(request[0].split()[1] + b' {"status": "halting"}\r\n')
+            request = self._request(step)
+        assert request[0] == f"{step.command} {step.seq}".encode(), request
+        assert len(request) == len(step.headers) + 1, (request, step.headers)
+
+    def _request(self, step):
+        self.await_that(step, lambda: b"" in self._wire.lines)
+        request = []
+        while line := self._wire.lines.popleft():
+            if line != b"pong":
+                request.append(line)
+        return request
 
     def _relay_says(self, step):
         real = self._plan.real(step.data.decode("utf-8", "replace")).encode()

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import signal
+import time
 
 import golden_wire
 from golden_compare import Finding, Ports, compare_values, parse_json
@@ -15,6 +16,7 @@ from golden_transcript import Step
 
 ANSWER_LIMIT = 3.0  # seconds for an answer
 EVENT_LIMIT = 15.0  # seconds for what comes by a timer: expiry, keepalive, reconnection
+FAR_AHEAD = 1000000  # from here on, sequence numbers of requests that no transcript has
 COUNTERS = ("caller_packets", "callee_packets", "caller_bytes", "callee_bytes")
 
 
@@ -70,6 +72,8 @@ class RelayReplay:
         self._pump = golden_wire.Pump()
         self._listeners, self._processes, self._relays = {}, {}, {}
         self._asked = {}  # (relay, seq) -> Step
+        self._own_seq = FAR_AHEAD
+        self._restless = False  # packets were sent since the relay last reported
         self._ended = set()  # relays that were told to end
         self._served = set()  # call_ids that our relay gave ports to
         self._keepalive = sum(step.data == b"ping\r\n" for step in steps) > 3
@@ -132,6 +136,8 @@ class RelayReplay:
         self._asked[step.relay, step.seq] = step
         if step.dropped:
             return
+        if self._restless and step.command in ("sessions", "remove"):
+            self._settle(self._relays[step.relay])
         headers = [self._addressed(header) for header in step.headers]
         lines = [f"{step.command} {step.seq}".encode(), *headers, b"", b""]
         self._relays[step.relay].wire.write(b"\r\n".join(lines))
@@ -327,17 +333,52 @@ class RelayReplay:
         told = re.match(r"(SIGHUP|kill -9) relay (\d)", step.note)
         ended = re.match(r"relay(\d) exit status: (-?\d+)", step.note)
         if self.phones.act(step.note, step.line not in self._strays):
+            self._restless = True
             return
         received = self.phones.received(step.note)
         if received and received[0] != received[1]:
             self._find(step, "received", *received)
         elif told:
-            process = self._processes[int(told.group(2))]
-            process.send_signal(signal.SIGHUP if told.group(1) == "SIGHUP" else signal.SIGKILL)
-            if told.group(1) == "kill -9":
-                process.wait()
+            self._tell(told.group(1), int(told.group(2)))
         elif ended:
             self._check_exit(step, int(ended.group(1)), ended.group(2))
+
+    def _tell(self, what, number):
+        """Sends a signal to our relay and waits until it had its effect."""
+        process = self._processes[number]
+        if what == "kill -9":
+            process.kill()
+            process.wait()
+            return
+        process.send_signal(signal.SIGHUP)
+        self._ask_until(
+            self._relays[number], "summary", lambda answer: answer["status"] == "halting"
+        )
+
+    def _ask_until(self, relay, command, fits, limit=ANSWER_LIMIT):
+        """Asks what no transcript asks until the answer fits, for at most `limit` seconds."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end and not relay.wire.closed:
+            self._own_seq += 1
+            seq = str(self._own_seq)
+            relay.wire.write(f"{command} {seq}\r\n\r\n".encode())
+            self._wait(lambda: seq in relay.answers or relay.wire.closed, limit)
+            if seq not in relay.answers or fits(json.loads(relay.answers.pop(seq))):
+                return
+
+    def _settle(self, relay):
+        """Waits for the packets that are still on their way through the kernel."""
+        self._restless = False
+        self._ask_until(relay, "sessions", self._counts_all, limit=1.0)
+
+    def _counts_all(self, sessions):
+        return all(
+            stream[f"{side}_packets"] == self.phones.sent(recorded)[0]
+            for session in sessions
+            for stream in session["streams"]
+            for side in ("caller", "callee")
+            if (recorded := self.ports.recorded(session["call_id"], _port(stream[f"{side}_local"])))
+        )
 
     def _check_exit(self, step, number, wanted):
         process = self._processes[number]
