@@ -118,7 +118,6 @@ class ControlSocket(OneDaemon):
                     "audio:300.0.0.1:30000:sendrecv:ice=no",
                     "audio:host.example:30000:sendrecv:ice=no",
                     ",",
-                    OFFER + ",",
                     OFFER + ",," + OFFER,
                     OFFER + ",audio:fd00::1:30000:sendrecv:ice=no",
                     "audio:fd00::1:30000:sendrecv:ice=no",

@@ -415,10 +415,11 @@ class ZAfterwards(unittest.TestCase):
     def test_no_port_and_no_descriptor_is_left(self):
         daemon = Calls.house.daemon
         unhurt.whole_range(daemon)
+        Calls.house.stop_proxies()
         until(
-            lambda: daemon.descriptors() <= Calls.descriptors_before,
+            lambda: daemon.descriptors() <= Calls.house.descriptors,
             15,
-            lambda: f"{daemon.descriptors()} descriptors, {Calls.descriptors_before} before",
+            lambda: f"{daemon.descriptors()} descriptors, {Calls.house.descriptors} before",
         )
 
     def test_only_answered_calls_have_rows(self):
@@ -433,7 +434,6 @@ class ZAfterwards(unittest.TestCase):
 
 def setUpModule():
     Calls.house = House(runs.folder("kamailio")).build()
-    Calls.descriptors_before = Calls.house.daemon.descriptors()
     for test in runs.chosen():
         if isinstance(test, Calls):
             Calls.house.begin(test.id(), test.call)

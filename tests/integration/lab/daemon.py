@@ -165,7 +165,7 @@ class Daemon:
             self.process.wait()
 
     def descriptors(self):
-        """How many descriptors are open, media sockets (all UDP ones) aside."""
+        """How many are open, but for media sockets (all UDP ones) and SQLite's, opened at need."""
         links = set()
         for entry in os.scandir(f"/proc/{self.pid}/fd"):
             with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ class Daemon:
         for table in ("udp", "udp6"):
             with open(f"/proc/{self.pid}/net/{table}", encoding="ascii") as lines:
                 media.update(f"socket:[{line.split()[9]}]" for line in list(lines)[1:])
-        return sum(link not in media for _, link in links)
+        return sum(link not in media and ".sqlite" not in link for _, link in links)
 
     def tail(self):
         return self.log.read_text(errors="replace")[-2000:]

@@ -41,7 +41,7 @@ def refused(endpoint, certs, name):
 
 
 class _SharedLink:
-    """A TLS connection that one thread reads and others write: an SSL object bears one at a time."""
+    """A TLS connection that one thread reads and others write, one at a time."""
 
     def __init__(self, endpoint, certs):
         host, _, port = endpoint.rpartition(":")

@@ -19,6 +19,7 @@ class House:
     def __init__(self, folder):
         self.folder = folder
         self.daemon = None
+        self.descriptors = 0  # of the daemon before the proxies connect
         self._kamailios = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -48,6 +49,7 @@ class House:
             },
             place="proxy",
         ).start()
+        self.descriptors = self.daemon.descriptors()
         for number, mode in enumerate(MODES):
             self._kamailios[mode] = Kamailio(
                 mode, 5060 + number, self.daemon.control_socket, self.folder
@@ -79,9 +81,12 @@ class House:
             for line in kamailio.complaints()
         ]
 
-    def close(self):
+    def stop_proxies(self):
         for kamailio in self._kamailios.values():
             kamailio.stop()
+
+    def close(self):
+        self.stop_proxies()
         if self.daemon:
             self.daemon.stop()
         if self._thread.is_alive():

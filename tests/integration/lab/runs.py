@@ -22,7 +22,7 @@ def chosen():
 
 
 def folder(name):
-    """A new folder for what is so named; short, for the paths of UNIX sockets are cut at 108 bytes."""
+    """A new folder for what is so named; short, as paths of UNIX sockets have 108 bytes at most."""
     path = _folder / f"{next(_numbers):03}-{name.removeprefix('test_')[:28]}"
     path.mkdir()
     return path

@@ -17,7 +17,7 @@ def resident(daemon):
 
 
 def whole_range(daemon, taken=0):
-    """Every stream that the port range has room for can be had, besides those `taken`: none is lost.
+    """Every stream that the range has room for can be had, besides those `taken`: none is lost.
 
     Needs a range that is smaller than the descriptors allow.
     """
@@ -45,6 +45,7 @@ def unhurt(daemon, *, media=True):
             offered = steady.update("steady", OFFER)
             ports_of(offered)
             answered = steady.update("steady", ANSWER, kind="reply", to_tag="B")
+        assert steady.remove("nobody") == "removed"  # the connection has been accepted
         before = daemon.descriptors(), resident(daemon)
         yield
         assert daemon.alive(), f"the daemon ended: {daemon.tail()}"
