@@ -12,46 +12,37 @@ from golden_compare import Difference
 STRAYS = {"11": (73, 81, 218)}
 
 REMOVED = ("2", "`remove` of an unknown or already expired session: `removed`")
-REMOVED_LATER = (
-    "2",
-    "if that relay is not connected: a `remove` is answered `removed`, kept durably and delivered "
-    "when the relay is back",
-)
-REQUIRED = ("2", "required headers: call_id, from_tag, from_uri, to_uri, cseq, type")
+REMOVED_LATER = ("2", "`removed`, kept durably and delivered when the relay is back")
+REQUIRED = ("2", "required headers ... call_id, from_tag")
 OPTIONAL = ("3", "`signaling_ip` and `user_agent` may be missing (4.x answers `error`)")
 FILLED_IN = (
     "2",
-    "an absent user_agent is sent as `unknown agent` and an absent signaling_ip as ...",
+    "sent as `unknown agent` and an absent signaling_ip as the first stream's address",
 )
-NO_MEDIA = ("3", "without media: the ports as they are if the session exists, else `error`")
-UNREADABLE = (
-    "3",
-    "with `media` that cannot be read, or addresses that the relay cannot serve: `error`",
-)
-ANYTHING_ELSE = ("1", "anything that fails: `error`")
+NO_MEDIA = ("3", "the ports as they are if the session exists, else `error`, nothing created")
+UNREADABLE = ("3", "with `media` that cannot be read, or addresses that the relay cannot serve")
+ANYTHING_ELSE = ("1", "anything that fails | `error`")
 NEVER_CLOSED = ("1", "a connection closed between command and answer has the same cost")
 PORT_ZERO = ("3", "port 0: answered 0, no stream at that place of the new set")
 PER_STREAM = ("1", "one RTP port per stream of the request, in its order")
 EXTRA = ("3", "more: the extra ones are ignored, port 0")
 FILLED_UP = ("2", "missing ports are filled up with 0")
 WRONG_TYPE = ("3", "a media type that differs at its place: `error`, the session as before")
-RETRANSMITTED = ("3", "by the offerer again: a retransmission when the media is the same")
-FOUR_ROUNDS = ("3", "keep the last four rounds; of an unknown round that is not newer: `error`")
+RETRANSMITTED = ("3", "a retransmission when the media is the same")
+FOUR_ROUNDS = ("3", "of an unknown round that is not newer ... Keep the last four rounds")
 FORK = ("3", "a `remove` that names only it forgets it and leaves the call")
 RELAY_NONE = ("2", "from a relay, `None`, an empty or malformed result is `error` to the proxy")
 TWO_TAGS = ("2", "the directory's key is (call_id, from_tag), found by either tag")
+ONE_LINE = ("2", "`SEQ RESULT` on one line")
 FIRST_TAG = ("3", "the session's to_tag is that of the first reply that has one")
-HELD = (
-    "3",
-    "a side is on hold when it gives `0.0.0.0`; while either side is, the status is `on hold`",
-)
+HELD = ("3", "or gives `0.0.0.0`/`::` ... the stream's status is `on hold`")
 COUNTED = ("4", "counters are 64-bit and count every packet, slow path and fast path")
-RTCP_PORT = ("3", "RTCP's being the RTP one with port+1 (4.x never uses it)")
-RELEARNED = ("3", "reset: learn again; until learned, to the signalled address if that is routable")
-OLD_SOURCE = ("3", "ignored for 1 s, unless its IP is this message's `signaling_ip`")
-DUPLICATE = ("8", "tables that we make index the other three without uniqueness")
+RTCP_PORT = ("3", "RTCP's being the RTP one with port+1 (4.x never uses it")
+RELEARNED = ("3", "**reset**: learn again ... if that is routable ... Otherwise media is dropped")
+OLD_SOURCE = ("3", "unless its IP is the new signalled one or this message's `signaling_ip`")
+DUPLICATE = ("8", "index the other three without uniqueness")
 ENDED_DIALOG = ("7", "MediaProxy 4.1 ends no expired call on any of these")
-HELLO = ("2", "an old dispatcher ignores a line that it does not know; our handshake")
+HELLO = ("2", "an old dispatcher ignores (logs) a line that it does not know")
 
 _NOT_ASKED = "(not asked)"
 _PORTS = "20.3.0.1 *"
@@ -166,7 +157,7 @@ _RELAY = [
     _row(UNREADABLE, "02", "relay", "summary session_count", "20", "17", 1144),
     _row(UNREADABLE, "02", "relay", "summary stream_count.audio", "15", "17", 1144),
     _row(UNREADABLE, "02", "relay", "summary session_count", "5", "0", 1165),
-    _row(("2", "`SEQ RESULT` on one line"), "02", "relay", "line", "ok6 error", "(nothing)", 1007),
+    _row(ONE_LINE, "02", "relay", "line", "ok6 error", "(nothing)", 1007),
     _row(PORT_ZERO, "03", "relay", "stream", "video closed", "(none)", 67, 79),
     _row(PORT_ZERO, "03", "relay", "stream", "audio closed", "(none)", 149),
     _row(PER_STREAM, "03", "relay", "update", "20.3.0.1 40020 0", "20.3.0.1 new", 282),
