@@ -64,11 +64,12 @@ Seconds kernel_idle_timeout()
     return seconds && *seconds > 0 ? Seconds{*seconds} : default_idle_timeout;
 }
 
-/// Descriptors for media: all but some for links, files and what the other role needs.
+/// Descriptors for media: all but some for links, files, forwarding and what the other role needs
+/// (about 30 before any proxy connects).
 std::size_t media_sockets(std::size_t descriptors)
 {
-    const std::size_t others = std::min<std::size_t>(descriptors / 8, 512);
-    return descriptors - others;
+    const std::size_t others = std::clamp<std::size_t>(descriptors / 8, 64, 512);
+    return descriptors - std::min(others, descriptors / 2);
 }
 
 } // namespace

@@ -122,9 +122,10 @@ class Descriptors(SystemCase):
         answers = [proxy.update(f"call-{number}", OFFER) for number in range(60)]
         served = [number for number, answer in enumerate(answers) if answer != "error"]
         self.assertGreater(len(served), 5)
-        self.assertLess(len(served), 32)
+        self.assertLess(len(served), 20)
         self.assertLess(proxy.slowest, 0.5)
-        self.assertTrue(daemon.alive())
+        # Media leaves enough for the management interface and for records.
+        self.assertTrue(daemon.manage("version"))
         # What stands goes on, what ends makes room.
         for number in served:
             again = proxy.update(f"call-{number}", ANSWER, kind="reply", to_tag="B")
@@ -134,7 +135,7 @@ class Descriptors(SystemCase):
         ports_of(proxy.update("room again", OFFER))
         for call_id in [f"call-{number}" for number in served] + ["room again"]:
             self.assertEqual(proxy.remove(call_id), "removed")
-        self.assertTrue(daemon.manage("version"))
+        until(lambda: len(daemon.rows()) == len(served), 5, "records are missing")
         until(
             lambda: daemon.descriptors() <= idle + 1, 5, lambda: f"{daemon.descriptors()}, {idle}"
         )
