@@ -187,6 +187,7 @@ void Dispatcher::State::do_chores()
     const WallTime expired_limit = now.wall - options.cleanup_expired_sessions_after;
     while (Session* const session = books.directory.oldest_expired_before(expired_limit))
         books.erase(*session);
+    books.refusals.age(now.mono);
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
     removals.clean_up(now.wall - options.cleanup_dead_relays_after);

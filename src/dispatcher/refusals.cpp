@@ -29,62 +29,48 @@ std::uint64_t make_key(std::string_view call_id, std::string_view tag) noexcept
 void Refusals::on_refused(std::string_view call_id, std::string_view from_tag, std::uint32_t cseq,
                           TimePoint now)
 {
-    forget(now);
-    const Key key = mix(make_key(call_id, from_tag), cseq);
-    const TimePoint until = now + keep_refused;
-    refused_[key] = until;
-    refused_order_.push_back({until, key});
+    refused_.put(mix(make_key(call_id, from_tag), cseq), Outcome::refused, now);
 }
 
-void Refusals::on_accepted(std::string_view call_id, std::string_view from_tag, std::uint32_t cseq)
+void Refusals::on_accepted(std::string_view call_id, std::string_view from_tag, std::uint32_t cseq,
+                           TimePoint now)
 {
-    if (!refused_.empty())
-        refused_.erase(mix(make_key(call_id, from_tag), cseq));
+    if (refused_.size() == 0)
+        return;
+    const std::uint64_t key = mix(make_key(call_id, from_tag), cseq);
+    if (refused_.find(key, now))
+        refused_.put(key, Outcome::accepted, now);
 }
 
 void Refusals::on_removed(const Session& session, TimePoint now)
 {
-    forget(now);
-    const Key key = make_key(session.call_id, session.from_tag);
-    const TimePoint until = now + keep_removed;
-    removed_[key] = {session.caller_cseq, session.callee_cseq, until};
-    removed_order_.push_back({until, key});
+    removed_.put(make_key(session.call_id, session.from_tag),
+                 {session.caller_cseq, session.callee_cseq}, now);
 }
 
 bool Refusals::answers_refused(const protocol::Update& reply, TimePoint now)
 {
-    if (refused_.empty())
+    if (refused_.size() == 0)
         return false;
-    forget(now);
-    return refused_.contains(mix(make_key(reply.call_id, reply.from_tag), reply.cseq));
+    const Outcome* const outcome =
+        refused_.find(mix(make_key(reply.call_id, reply.from_tag), reply.cseq), now);
+    return outcome && *outcome == Outcome::refused;
 }
 
 bool Refusals::answers_removed(const protocol::Update& reply, TimePoint now)
 {
-    if (removed_.empty())
+    if (removed_.size() == 0)
         return false;
-    forget(now);
-    const auto by_caller = removed_.find(make_key(reply.call_id, reply.from_tag));
-    if (by_caller != removed_.end())
-        return reply.cseq <= by_caller->second.caller_cseq;
-    const auto by_callee = removed_.find(make_key(reply.call_id, reply.to_tag));
-    return by_callee != removed_.end() && reply.cseq <= by_callee->second.callee_cseq;
+    if (const Highest* const caller = removed_.find(make_key(reply.call_id, reply.from_tag), now))
+        return reply.cseq <= caller->caller_cseq;
+    const Highest* const callee = removed_.find(make_key(reply.call_id, reply.to_tag), now);
+    return callee && reply.cseq <= callee->callee_cseq;
 }
 
-void Refusals::forget(TimePoint now)
+void Refusals::age(TimePoint now)
 {
-    while (!refused_order_.empty() && refused_order_.front().until <= now) {
-        const auto found = refused_.find(refused_order_.front().key);
-        if (found != refused_.end() && found->second <= now)
-            refused_.erase(found);
-        refused_order_.pop_front();
-    }
-    while (!removed_order_.empty() && removed_order_.front().until <= now) {
-        const auto found = removed_.find(removed_order_.front().key);
-        if (found != removed_.end() && found->second.until <= now)
-            removed_.erase(found);
-        removed_order_.pop_front();
-    }
+    refused_.age(now);
+    removed_.age(now);
 }
 
 } // namespace mediaproxy::dispatcher

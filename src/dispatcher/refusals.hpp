@@ -2,11 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/time.hpp"
+#include "dispatcher/aging_map.hpp"
 #include "protocol/command.hpp"
 
 namespace mediaproxy::dispatcher
@@ -27,7 +26,8 @@ public:
     void on_refused(std::string_view call_id, std::string_view from_tag, std::uint32_t cseq,
                     TimePoint now);
     /// The same request was sent again, and accepted.
-    void on_accepted(std::string_view call_id, std::string_view from_tag, std::uint32_t cseq);
+    void on_accepted(std::string_view call_id, std::string_view from_tag, std::uint32_t cseq,
+                     TimePoint now);
     void on_removed(const Session& session, TimePoint now);
 
     /// Answers a request that was refused.
@@ -35,24 +35,18 @@ public:
     /// Belongs to a session that is gone; ask only when the directory has none.
     bool answers_removed(const protocol::Update& reply, TimePoint now);
 
-    /// Entries that are kept, for tests of their end.
+    /// Gives memory back.
+    void age(TimePoint now);
+    /// Entries in memory, for tests of their end.
     std::size_t size() const noexcept { return refused_.size() + removed_.size(); }
 
 private:
-    using Key = std::uint64_t;
-    struct Removed {
+    enum class Outcome : std::uint8_t { refused, accepted };
+    struct Highest {
         std::uint32_t caller_cseq = 0, callee_cseq = 0;
-        TimePoint until;
     };
-    struct Timed {
-        TimePoint until;
-        Key key;
-    };
-    void forget(TimePoint now);
-
-    std::unordered_map<Key, TimePoint> refused_;
-    std::unordered_map<Key, Removed> removed_;
-    std::deque<Timed> refused_order_, removed_order_;
+    AgingMap<Outcome> refused_{keep_refused};
+    AgingMap<Highest> removed_{keep_removed};
 };
 
 } // namespace mediaproxy::dispatcher

@@ -93,6 +93,9 @@ void RemovalDesk::handle(const protocol::Remove& remove, Ticket ticket)
         return server_.answer(ticket, protocol::answer_removed);
     }
     books_.directory.set_state(*session, Session::State::removing, now);
+    // A silent relay shall not hold up the proxy: its record is written when it comes.
+    if (peer->state() == RelayPeer::State::unresponsive)
+        server_.answer(std::exchange(ticket, Ticket{}), protocol::answer_removed);
     ask(*peer, Purpose::session, session->relay, remove, session->id, ticket);
 }
 

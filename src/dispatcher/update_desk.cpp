@@ -292,7 +292,7 @@ Session* UpdateDesk::record_success(Call& call, RelayId relay)
     const protocol::Update& update = update_of(call);
     const Now now = read_clocks();
     if (update.type == protocol::MessageType::request)
-        books_.refusals.on_accepted(update.call_id, update.from_tag, update.cseq);
+        books_.refusals.on_accepted(update.call_id, update.from_tag, update.cseq, now.mono);
     if (call.kind == Kind::known) {
         Session* const session =
             books_.directory.find(update.call_id, update.from_tag, update.to_tag);

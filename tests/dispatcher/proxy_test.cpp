@@ -196,6 +196,21 @@ TEST_CASE("a removal whose relay is silent is answered at the deadline, its reco
     CHECK(stage.sink.records.size() == 1);
 }
 
+TEST_CASE("a removal at a relay that is known to be silent is answered at once")
+{
+    Stage stage;
+    FakePeer relay("here");
+    stage.dispatcher->attach(relay);
+    stage.ask(Message{}.text());
+    relay.hold_removes = true;
+    relay.state_ = dispatcher::RelayPeer::State::unresponsive;
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(stage.ask(remove_text()) == "removed");
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(150));
+    relay.held_removes.at(0)(FakePeer::report("call-1", "ftag"));
+    CHECK(stage.sink.records.size() == 1);
+}
+
 TEST_CASE("no relay at all: error")
 {
     Stage stage;

@@ -117,11 +117,12 @@ TEST_CASE("refused requests are remembered for 300 s, removed sessions for 32 s"
     CHECK_FALSE(refusals.answers_refused(reply("c", "f", 4), at(1).mono));
     CHECK_FALSE(refusals.answers_refused(reply("c", "g", 3), at(1).mono));
     CHECK_FALSE(refusals.answers_refused(reply("c", "f", 3), at(300).mono));
-    CHECK(refusals.size() == 0);
 
-    refusals.on_refused("c", "f", 3, at(0).mono);
-    refusals.on_accepted("c", "f", 3);
-    CHECK_FALSE(refusals.answers_refused(reply("c", "f", 3), at(1).mono));
+    refusals.on_refused("c", "f", 3, at(301).mono);
+    refusals.on_accepted("c", "f", 3, at(302).mono);
+    CHECK_FALSE(refusals.answers_refused(reply("c", "f", 3), at(303).mono));
+    refusals.age(at(1000).mono);
+    CHECK(refusals.size() == 0);
 
     Session session = session_of("r", "f");
     session.caller_cseq = 10;
@@ -132,7 +133,26 @@ TEST_CASE("refused requests are remembered for 300 s, removed sessions for 32 s"
     CHECK(refusals.answers_removed(reply("r", "t", 2, "f"), at(31).mono));
     CHECK_FALSE(refusals.answers_removed(reply("r", "t", 3, "f"), at(31).mono));
     CHECK_FALSE(refusals.answers_removed(reply("r", "f", 10), at(32).mono));
-    CHECK(refusals.size() == 0);
+}
+
+TEST_CASE("the memory of what is gone is bounded by its time, whatever the rate")
+{
+    AgingMap<int> map(Seconds{30});
+    for (int second = 0; second < 300; ++second) {
+        for (std::uint64_t i = 0; i < 100; ++i)
+            map.put(static_cast<std::uint64_t>(second) * 100 + i, second, at(second).mono);
+        CHECK(map.size() <= 4100);
+        const auto old = static_cast<std::uint64_t>(std::max(0, second - 29)) * 100;
+        REQUIRE(map.find(old, at(second).mono));
+        CHECK(*map.find(old, at(second).mono) == std::max(0, second - 29));
+        if (second >= 30)
+            CHECK_FALSE(map.find(static_cast<std::uint64_t>(second - 30) * 100, at(second).mono));
+    }
+    map.put(5, 1, at(300).mono);
+    map.put(5, 2, at(301).mono);
+    CHECK(*map.find(5, at(302).mono) == 2);
+    map.age(at(10000).mono);
+    CHECK(map.size() == 0);
 }
 
 TEST_CASE("the pool chooses: active, of the family, preferred first")
