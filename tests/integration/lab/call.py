@@ -115,7 +115,7 @@ class Call:
         self.call_id = call_id
         self.media_address = {"alice": netns.ALICE[self.family], "bob": netns.BOB[self.family]}
         self.streams = []
-        self.ended = None
+        self.hung_up = self.ended = None  # when the last request was let go, and was answered
 
     def stream(self, kind="audio"):
         """A new pair of phones."""
@@ -202,6 +202,7 @@ class Call:
 
     async def finish(self):
         """Waits for both user agents' ends."""
+        self.hung_up = time.time()
         await asyncio.gather(self.alice.finished(), self.bob.finished())
         self.ended = time.time()
 
