@@ -23,7 +23,7 @@ constexpr std::chrono::seconds client_patience{30};
 ManagementConnection::ManagementConnection(asio::io_context& io, const RelayPool& pool,
                                            const Settings& settings,
                                            std::function<void(ManagementConnection&)> gone)
-    : io_(io), pool_(pool), settings_(settings), gone_(std::move(gone)), reader_(longest_command),
+    : pool_(pool), settings_(settings), gone_(std::move(gone)), reader_(longest_command),
       patience_(io)
 {
 }
