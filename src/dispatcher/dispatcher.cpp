@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dispatcher/dispatcher.hpp"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <fmt/format.h>
@@ -24,7 +25,7 @@ namespace mediaproxy::dispatcher
 namespace
 {
 
-constexpr std::chrono::seconds chores_interval{10};
+constexpr Milliseconds shortest_chores{100}, longest_chores{10000};
 constexpr std::chrono::milliseconds stop_patience{1000}; // above any request's deadline
 constexpr std::chrono::milliseconds stop_interval{5};
 
@@ -172,7 +173,9 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
 
 void Dispatcher::State::do_chores_later()
 {
-    chores_timer.expires_after(chores_interval);
+    const Milliseconds shortest_keep =
+        std::min(options.cleanup_dead_relays_after, options.cleanup_expired_sessions_after);
+    chores_timer.expires_after(std::clamp(shortest_keep / 4, shortest_chores, longest_chores));
     chores_timer.async_wait([this](const asio::error_code& error) {
         if (error)
             return;

@@ -21,39 +21,34 @@ void skip_blanks(std::string_view& rest)
 /// Length of the string literal at the start.
 std::size_t string_length(std::string_view text)
 {
-    for (std::size_t at = 1;;) {
-        at = text.find_first_of("\"\\", at);
-        if (at == none)
-            return none;
-        if (text[at] == '"')
-            return at + 1;
-        at += 2;
-        if (at > text.size())
-            return none;
+    for (std::size_t quote = text.find('"', 1); quote != none; quote = text.find('"', quote + 1)) {
+        std::size_t before = quote;
+        while (text[before - 1] == '\\')
+            --before;
+        if ((quote - before) % 2 == 0)
+            return quote + 1;
     }
+    return none;
 }
 
 /// Length of the value in brackets at the start; nests are counted, not recursed into.
 std::size_t nest_length(std::string_view text)
 {
     std::size_t depth = 0;
-    for (std::size_t at = 0;;) {
-        at = text.find_first_of("\"{}[]", at);
-        if (at == none)
-            return none;
-        if (text[at] == '"') {
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const char c = text[at];
+        if (c == '"') {
             const std::size_t length = string_length(text.substr(at));
             if (length == none)
                 return none;
-            at += length;
-            continue;
-        }
-        if (text[at] == '{' || text[at] == '[')
+            at += length - 1;
+        } else if (c == '{' || c == '[') {
             ++depth;
-        else if (--depth == 0)
+        } else if ((c == '}' || c == ']') && --depth == 0) {
             return at + 1;
-        ++at;
+        }
     }
+    return none;
 }
 
 std::size_t value_length(std::string_view text)

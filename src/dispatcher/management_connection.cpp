@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dispatcher/management_connection.hpp"
 
+#include <asio/post.hpp>
+
 #include "base/log.hpp"
 #include "dispatcher/json_text.hpp"
 #include "protocol/reply.hpp"
@@ -23,7 +25,7 @@ constexpr std::chrono::seconds client_patience{30};
 ManagementConnection::ManagementConnection(asio::io_context& io, const RelayPool& pool,
                                            const Settings& settings,
                                            std::function<void(ManagementConnection&)> gone)
-    : pool_(pool), settings_(settings), gone_(std::move(gone)), reader_(longest_command),
+    : io_(io), pool_(pool), settings_(settings), gone_(std::move(gone)), reader_(longest_command),
       patience_(io)
 {
 }
@@ -190,28 +192,37 @@ void ManagementConnection::ask_page(std::size_t place, std::uint64_t after)
         });
 }
 
-/// Writes what has come, relay by relay, as far as the client takes it.
+/// Writes what has come, relay by relay, as far as the client takes it: a page in one turn of the
+/// loop, so that a long list holds up no request.
 void ManagementConnection::write_lists()
 {
-    while (!waiting_ && lists_begin_ < lists_.size() && lists_[lists_begin_].page) {
-        if (backlog() > high_water)
-            return wait_for_client();
-        const auto page = *std::exchange(lists_[lists_begin_].page, std::nullopt);
-        if (page)
-            write_page(*page);
-        else
-            log::warning("relay {}: its sessions cannot be listed: {}",
-                         pool_.name(lists_[lists_begin_].relay), page.error().message);
-        if (!page || page->next == 0) {
-            ++lists_begin_;
-            continue;
-        }
-        waiting_ = true; // an answer that comes at once is written by this loop
-        ask_page(lists_begin_, page->next);
-        waiting_ = false;
-    }
-    if (!waiting_ && lists_begin_ == lists_.size() && busy_)
-        end_answer();
+    if (waiting_ || !busy_)
+        return;
+    if (lists_begin_ == lists_.size())
+        return end_answer();
+    if (!lists_[lists_begin_].page)
+        return;
+    if (backlog() > high_water)
+        return wait_for_client();
+    const std::size_t place = lists_begin_;
+    const auto page = *std::exchange(lists_[place].page, std::nullopt);
+    waiting_ = true;
+    if (page && page->next != 0)
+        ask_page(place, page->next); // the relay works while we write
+    else
+        ++lists_begin_;
+    if (page)
+        write_page(*page);
+    else
+        log::warning("relay {}: its sessions cannot be listed: {}", pool_.name(lists_[place].relay),
+                     page.error().message);
+    asio::post(io_, [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self || self->closed_)
+            return;
+        self->waiting_ = false;
+        self->write_lists();
+    });
 }
 
 void ManagementConnection::write_page(const RelayPeer::Page& page)

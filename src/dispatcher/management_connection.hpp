@@ -66,6 +66,7 @@ private:
     std::size_t backlog() const;
     void wait_for_client();
 
+    asio::io_context& io_;
     const RelayPool& pool_;
     const Settings& settings_;
     std::function<void(ManagementConnection&)> gone_;

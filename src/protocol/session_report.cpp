@@ -117,21 +117,23 @@ void append_json_string(std::string& out, std::string_view text)
     static constexpr char hex[] = "0123456789abcdef";
     out += '"';
     const bool clean = text::is_utf8(text);
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\') {
-            out += '\\';
-            out += c;
-        } else if (byte < 0x20 || byte == 0x7f) {
-            out += "\\u00";
-            out += hex[byte >> 4];
-            out += hex[byte & 15];
-        } else if (byte >= 0x80 && !clean) {
+    const char* plain = text.data(); // of what was not appended yet
+    const char* const end = text.data() + text.size();
+    for (const char* at = plain; at != end; ++at) {
+        const auto byte = static_cast<unsigned char>(*at);
+        const bool escaped = *at == '"' || *at == '\\' || byte < 0x20 || byte == 0x7f;
+        if (!escaped && (byte < 0x80 || clean))
+            continue;
+        out.append(plain, at);
+        plain = at + 1;
+        if (*at == '"' || *at == '\\')
+            out.append({'\\', *at});
+        else if (escaped)
+            out.append("\\u00").append({hex[byte >> 4], hex[byte & 15]});
+        else
             out += "\xef\xbf\xbd"; // U+FFFD
-        } else {
-            out += c;
-        }
     }
+    out.append(plain, end);
     out += '"';
 }
 

@@ -149,3 +149,34 @@ TEST_CASE("damaged state is passed over")
     stage.start();
     CHECK(stage.dispatcher->session_count() == 0);
 }
+
+TEST_CASE("what nobody asks for any more is given up in time")
+{
+    auto options = Stage::quick();
+    options.cleanup_dead_relays_after = Seconds{1};
+    options.cleanup_expired_sessions_after = Seconds{1};
+    Stage stage(options);
+    {
+        FakePeer relay("r");
+        stage.dispatcher->attach(relay);
+        for (const char* const call : {"expired", "away", "removed"}) {
+            stage.ask(Message{.call_id = call}.text());
+            stage.ask(Message{.type = "reply", .call_id = call, .to_tag = "ttag"}.text());
+        }
+        stage.dispatcher->on_expired(relay, FakePeer::report("expired", "ftag"));
+        stage.restart();
+    }
+    CHECK(stage.ask(remove_text("removed")) == "removed");
+    CHECK(stage.store.tables["sessions"].size() == 2);
+    CHECK(stage.store.tables["removals"].size() == 1);
+    // Each answered session has its one record, also when its relay never comes back.
+    REQUIRE(stage.run_until([&] { return stage.sink.records.size() == 3; }));
+    CHECK(stage.run_until([&] {
+        return stage.store.tables["sessions"].empty() && stage.store.tables["removals"].empty();
+    }));
+    CHECK(stage.dispatcher->session_count() == 0);
+    for (const protocol::SessionReport& record : stage.sink.records) {
+        CHECK(record.lost == (record.call_id != "expired"));
+        CHECK(record.timed_out == (record.call_id != "removed"));
+    }
+}
