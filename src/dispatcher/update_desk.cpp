@@ -386,8 +386,8 @@ void UpdateDesk::on_late(std::uint64_t matter)
     Call* const call = call_of(matter);
     if (!call || call->concluded)
         return;
-    log::warning("control socket: no relay answered an update of {} in time",
-                 text::printable(update_of(*call).call_id, 80));
+    log::info("control socket: no relay answered an update of {} in time",
+              text::printable(update_of(*call).call_id, 80));
     fail(*call);
 }
 
