@@ -87,17 +87,8 @@ class Ports(SystemCase):
         daemon = Daemon("daemon", self.folder, both_settings(relay_ip=["192.0.2.1"]))
         self.addCleanup(daemon.kill)
         daemon.launch()
-        until(
-            lambda: daemon.logged("192.0.2.1") or not daemon.alive(),
-            5,
-            lambda: f"no word about it: {daemon.tail()}",
-        )
-        self.assertTrue(daemon.logged("192.0.2.1"), daemon.tail())
-        if daemon.alive():
-            until(daemon.serves, 5, "does not serve")
-            self.assertEqual(self.connect(daemon).update("call", OFFER), "error")
-        else:
-            self.assertNotEqual(daemon.process.returncode, 0)
+        self.assertNotEqual(daemon.wait(5), 0)
+        self.assertTrue(daemon.logged("192.0.2.1 cannot be bound"), daemon.tail())
 
     def test_a_management_port_that_is_taken(self):
         with contextlib.closing(socket.create_server((IP, 0))) as other:
