@@ -20,8 +20,8 @@ using Bytes = std::vector<std::byte>;
 /// An RTP packet (RFC 3550) with a G.711 payload of that many bytes.
 inline Bytes rtp(std::uint8_t payload_type = 0, std::size_t payload = 160)
 {
-    Bytes packet(12 + payload, std::byte{0xd5});
-    std::fill_n(packet.begin(), 12, std::byte{0});
+    Bytes packet(12, std::byte{0});
+    packet.resize(12 + payload, std::byte{0xd5});
     packet[0] = std::byte{0x80};
     packet[1] = std::byte{payload_type};
     return packet;
