@@ -96,6 +96,8 @@ private:
     void guard_others(Leg& leg);
     bool forward(Leg& leg, const Completion& completion);
     void judge_rate(Leg& leg);
+    /// The leg's operation is over; true when the leg is leaving or failed: no other may follow.
+    bool operation_was_the_last(Leg& leg, int result);
     void receive_ended(Leg& leg, int result);
     void polled(Leg& leg, int result);
     void enter_bursts(Leg& leg);
@@ -397,14 +399,18 @@ void UringEngine::enter_bursts(Leg& leg)
         cancel(leg);
 }
 
-void UringEngine::receive_ended(Leg& leg, int result)
+bool UringEngine::operation_was_the_last(Leg& leg, int result)
 {
     leg.operation = Operation::none;
-    if (leg.leaving) {
-        --leaving_;
-        return;
-    }
-    if (fail_if_hopeless(leg, result))
+    if (!leg.leaving)
+        return fail_if_hopeless(leg, result);
+    --leaving_;
+    return true;
+}
+
+void UringEngine::receive_ended(Leg& leg, int result)
+{
+    if (operation_was_the_last(leg, result))
         return;
     if (result < 0 && result != -ENOBUFS && result != -ECANCELED)
         clear_errors(leg.fd);
@@ -415,12 +421,7 @@ void UringEngine::receive_ended(Leg& leg, int result)
 
 void UringEngine::polled(Leg& leg, int result)
 {
-    leg.operation = Operation::none;
-    if (leg.leaving) {
-        --leaving_;
-        return;
-    }
-    if (fail_if_hopeless(leg, result))
+    if (operation_was_the_last(leg, result))
         return;
     if (result < 0 || (result & POLLERR) != 0)
         clear_errors(leg.fd);
