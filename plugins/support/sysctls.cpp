@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "support/sysctls.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "support/failure.hpp"
+
+namespace mediaproxy::plugin_support
+{
+namespace
+{
+
+std::string path_of(std::string_view name)
+{
+    return "/proc/sys/" + std::string(name);
+}
+
+/// 0 or an errno.
+int write(std::string_view name, std::string_view value)
+{
+    const int fd = open(path_of(name).c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    const int error = ::write(fd, value.data(), value.size()) < 0 ? errno : 0;
+    close(fd);
+    return error;
+}
+
+} // namespace
+
+Sysctls::Sysctls(std::string path, Log log) : path_(std::move(path)), log_(std::move(log))
+{
+    if (path_.empty())
+        return;
+    std::ifstream left(path_);
+    Entry entry;
+    while (left >> entry.name >> entry.before >> entry.value)
+        changed_.push_back(entry);
+}
+
+std::string Sysctls::read(std::string_view name)
+{
+    std::ifstream file(path_of(name));
+    std::string value;
+    file >> value;
+    return value;
+}
+
+mp_status Sysctls::require(const std::string& name, const std::string& value, mp_error& error)
+{
+    const std::string before = read(name);
+    if (before.empty())
+        return fail(&error, MP_E_UNSUPPORTED, "this kernel has no sysctl " + name);
+    if (before != value) {
+        const bool first = std::none_of(changed_.begin(), changed_.end(),
+                                        [&](const Entry& entry) { return entry.name == name; });
+        if (first) {
+            changed_.push_back({name, before, value});
+            remember(); // before the change: a crash in between puts back what is there already
+        }
+        if (const int problem = write(name, value); problem != 0) {
+            if (first)
+                changed_.pop_back();
+            remember();
+            return fail(&error, MP_E_DENIED,
+                        name + " is " + before + " and must be " + value +
+                            ", but it cannot be written: " + std::strerror(problem));
+        }
+        log_(MP_LOG_INFO, name + " was " + before + ", is " + value + " from now on");
+    }
+    required_.push_back({name, {}, value});
+    return MP_OK;
+}
+
+bool Sysctls::hold()
+{
+    bool held = true;
+    for (const Entry& entry : required_) {
+        const std::string now = read(entry.name);
+        if (now == entry.value)
+            continue;
+        const int problem = write(entry.name, entry.value);
+        held = held && problem == 0;
+        log_(MP_LOG_WARNING,
+             "somebody set " + entry.name + " to " + now + "; " +
+                 (problem == 0 ? "it is " + entry.value + " again"
+                               : std::string("it cannot be set back: ") + std::strerror(problem)));
+    }
+    return held;
+}
+
+void Sysctls::restore()
+{
+    // Backwards: one may have changed what another one holds (ip_forward does).
+    for (auto entry = changed_.rbegin(); entry != changed_.rend(); ++entry) {
+        if (read(entry->name) == entry->value && write(entry->name, entry->before) == 0)
+            log_(MP_LOG_INFO, entry->name + " is " + entry->before + " again");
+    }
+    changed_.clear();
+    required_.clear();
+    remember();
+}
+
+void Sysctls::remember() const
+{
+    if (path_.empty())
+        return;
+    if (changed_.empty()) {
+        unlink(path_.c_str());
+        return;
+    }
+    std::ofstream file(path_, std::ios::trunc);
+    for (const Entry& entry : changed_)
+        file << entry.name << ' ' << entry.before << ' ' << entry.value << '\n';
+}
+
+} // namespace mediaproxy::plugin_support

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <mediaproxy/plugin.h>
+
+namespace mediaproxy::plugin_support
+{
+
+/// The sysctls of this network namespace that a back end needs. What it changes it puts back, also
+/// what a predecessor changed that died before it could: the old values stand in a file meanwhile.
+class Sysctls
+{
+public:
+    using Log = std::function<void(mp_log_level, const std::string&)>;
+
+    /// `path` of the file with the old values; "" keeps none.
+    Sysctls(std::string path, Log log);
+
+    static std::string read(std::string_view name); ///< "" when there is no such sysctl
+    /// `name` (as "net/ipv4/ip_forward") has this value from now on; MP_E_DENIED and a sentence
+    /// that names it and its value when it cannot be written.
+    mp_status require(const std::string& name, const std::string& value, mp_error& error);
+    /// Sets again what somebody else has changed since; false when that was refused.
+    bool hold();
+    /// Puts the old values back.
+    void restore();
+
+private:
+    struct Entry {
+        std::string name, before, value;
+    };
+    void remember() const;
+
+    std::string path_;
+    Log log_;
+    std::vector<Entry> changed_;  ///< by us or by a predecessor that died
+    std::vector<Entry> required_; ///< `before` is not used
+};
+
+} // namespace mediaproxy::plugin_support
