@@ -15,6 +15,8 @@ namespace
 {
 
 constexpr Milliseconds tick_interval{250};
+/// A burst of calls that end together must not hold up new ones.
+constexpr std::size_t most_ends_a_tick = 50;
 constexpr Seconds stop_patience{1};
 constexpr Milliseconds stop_look{5};
 
@@ -255,12 +257,27 @@ void Relay::State::tick()
     const Now now = read_clocks();
     const auto deadline = table_.next_deadline();
     if (deadline && *deadline <= now.mono)
-        deliver(table_.expire(now));
+        deliver(table_.expire(now, most_ends_a_tick));
     drop_retired();
     const bool waiting =
         std::any_of(links_.begin(), links_.end(), [](const auto& entry) { return entry.retired; });
-    if (table_.session_count() > 0 || waiting)
+    const auto next = table_.next_deadline();
+    if (next && *next <= now.mono)
+        tick_soon();
+    else if (table_.session_count() > 0 || waiting)
         tick_later();
+}
+
+/// There is more to end: after what else waits for its turn.
+void Relay::State::tick_soon()
+{
+    ticking_ = true;
+    asio::post(environment_.io, [this, alive = alive_] {
+        if (!*alive)
+            return;
+        ticking_ = false;
+        tick();
+    });
 }
 
 void Relay::State::sample_later()

@@ -68,6 +68,7 @@ private:
     bool may_go(const LinkEntry& entry);
     void tick_later();
     void tick();
+    void tick_soon();
     void sample_later();
     void deliver(std::vector<session::Expired> expired);
     void after_session_end();

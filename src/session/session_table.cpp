@@ -221,10 +221,13 @@ void SessionTable::on_readings(std::span<const mp_flow_reading> readings, TimePo
     }
 }
 
-std::vector<Expired> SessionTable::expire(const Now& now)
+std::vector<Expired> SessionTable::expire(const Now& now, std::size_t most)
 {
     std::vector<Expired> ended;
-    while (Session* session = state_->deadlines.due(now.mono)) {
+    while (ended.size() < most) {
+        Session* const session = state_->deadlines.due(now.mono);
+        if (!session)
+            break;
         if (session->expire(now))
             ended.push_back(state_->expired(*session, now));
         else

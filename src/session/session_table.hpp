@@ -79,8 +79,9 @@ public:
     /// Counters of running flows, once a second and on demand; absolute since install.
     void on_readings(std::span<const mp_flow_reading> readings, TimePoint now);
 
-    /// Ends what is due. Sessions whose last live stream timed out are gone when this returns.
-    std::vector<Expired> expire(const Now& now);
+    /// Ends what is due, at most so many sessions. Those whose last live stream timed out are gone
+    /// when this returns.
+    std::vector<Expired> expire(const Now& now, std::size_t most = SIZE_MAX);
     /// When expire() has something to do at the earliest; nothing when there is no session.
     std::optional<TimePoint> next_deadline() const;
     /// Ends every session at once (TERM, INT), or all of one owner.

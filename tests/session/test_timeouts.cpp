@@ -358,6 +358,19 @@ TEST_CASE("a table with many sessions looks only at those that are due")
     CHECK(scene.ports.live() == 0);
 }
 
+TEST_CASE("sessions that are due together end in pieces as large as the shell likes")
+{
+    Scene scene(short_rules());
+    for (int i = 0; i < 25; ++i)
+        scene.call(a, b, "call" + std::to_string(i));
+    scene.advance(6s);
+    CHECK(scene.table.expire(scene.now, 10).size() == 10);
+    CHECK(scene.table.next_deadline() <= scene.now.mono);
+    CHECK(scene.table.expire(scene.now, 10).size() == 10);
+    CHECK(scene.table.expire(scene.now, 10).size() == 5);
+    CHECK(scene.table.session_count() == 0);
+}
+
 TEST_CASE("all sessions end at once, or those of one owner")
 {
     Scene scene;
