@@ -21,6 +21,22 @@ void check_plugin(const config::Config& config, plugin::Kind kind, const config:
         problems.push_back(good.error().message);
 }
 
+/// One of the back ends must be there; and one that has a table in the file must be right.
+void check_forwarding(const config::Config& config, std::vector<std::string>& problems)
+{
+    std::vector<std::string> absent, wrong;
+    for (const std::string& name : config.relay.forwarding) {
+        const bool has_table =
+            std::any_of(config.forwarding.begin(), config.forwarding.end(),
+                        [&](const config::PluginTable& table) { return table.name == name; });
+        check_plugin(config, plugin::Kind::forwarding, config.forwarding_table(name),
+                     has_table ? wrong : absent);
+    }
+    problems.insert(problems.end(), wrong.begin(), wrong.end());
+    if (absent.size() == config.relay.forwarding.size())
+        problems.insert(problems.end(), absent.begin(), absent.end());
+}
+
 } // namespace
 
 plugin::PluginSource plugin_source(const config::Config& config, plugin::Kind kind,
@@ -66,9 +82,8 @@ std::vector<std::string> find_problems(const config::Config& config)
         for (const std::string& name : config.dispatcher.accounting)
             check_plugin(config, plugin::Kind::accounting, config.accounting_table(name), problems);
     }
-    if (has_relay(config.role) && config.relay.forwarding != "none")
-        check_plugin(config, plugin::Kind::forwarding,
-                     config.forwarding_table(config.relay.forwarding), problems);
+    if (has_relay(config.role))
+        check_forwarding(config, problems);
     if (const auto certificates = load_certificates(config); !certificates)
         problems.push_back(certificates.error().message);
     return problems;

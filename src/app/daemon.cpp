@@ -78,7 +78,6 @@ private:
     std::optional<RecordsToAccounting> records_;
     std::optional<StateToStore> kept_state_;
     TlsContexts certificates_;
-    plugin::PluginSource forwarding_;
     std::unique_ptr<relay::Relay> relay_;
     std::unique_ptr<LocalLink> local_link_;
     std::unique_ptr<dispatcher::Dispatcher> dispatcher_;
@@ -149,14 +148,11 @@ Result<void> Daemon::State::open_store()
 
 Result<void> Daemon::State::open_relay()
 {
-    const std::string& name = config_.relay.forwarding;
     relay::Relay::Environment environment{.io = io_};
     environment.tls = certificates_.relay;
-    if (name != "none") {
-        forwarding_ =
-            plugin_source(config_, plugin::Kind::forwarding, config_.forwarding_table(name));
-        environment.forwarding = &forwarding_;
-    }
+    for (const std::string& name : config_.relay.forwarding)
+        environment.forwarding.push_back(
+            plugin_source(config_, plugin::Kind::forwarding, config_.forwarding_table(name)));
     environment.first_flow_id = store_->first_id();
     environment.record_id_prefix = store_->record_id_prefix() + "r"; // each role counts by itself
     environment.control_addresses = control_addresses(config_);

@@ -138,6 +138,25 @@ std::string Texts::print(const std::vector<std::string>& values) const
     return print_each(values, [](const std::string& value) { return value; });
 }
 
+std::optional<std::vector<std::string>> BackEnds::read(const Value& value) const
+{
+    auto names = read_words(value);
+    if (!names || (names->empty() && std::holds_alternative<std::string>(value.data)))
+        return std::nullopt;
+    if (names->size() == 1 && names->front() == "none")
+        return std::vector<std::string>{};
+    for (auto name = names->begin(); name != names->end(); ++name) {
+        if (name->empty() || *name == "none" || std::find(names->begin(), name, *name) != name)
+            return std::nullopt;
+    }
+    return names;
+}
+
+std::string BackEnds::print(const std::vector<std::string>& values) const
+{
+    return values.empty() ? quote("none") : Texts{}.print(values);
+}
+
 std::string WholeSeconds::allowed() const
 {
     return fmt::format("a whole number of seconds from {} to {}", least, most);

@@ -43,6 +43,16 @@ struct Texts {
     std::string print(const std::vector<std::string>& values) const;
 };
 
+/// Names of back ends in order, each once; "none" for no back end.
+struct BackEnds {
+    std::string allowed() const
+    {
+        return "names of [forwarding.NAME] tables, each once, or \"none\"";
+    }
+    std::optional<std::vector<std::string>> read(const Value& value) const;
+    std::string print(const std::vector<std::string>& values) const;
+};
+
 /// Whole seconds between two limits.
 struct WholeSeconds {
     std::int64_t least = 1;

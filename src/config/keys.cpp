@@ -135,7 +135,6 @@ void add_relay(std::vector<Key>& all)
     };
     const WholeSeconds or_off{0};
     const Choice<std::string> policy{{{"first", "first"}}};
-    const Text back_end{"the name of a [forwarding.NAME] table, or \"none\"", Text::Empty::refused};
     add(
         "dispatchers", Dispatchers{}, [](auto& r) -> auto& { return r.dispatchers; });
     add(
@@ -180,7 +179,7 @@ void add_relay(std::vector<Key>& all)
         "routable_private_ranges", Networks{},
         [](auto& r) -> auto& { return r.routable_private_ranges; });
     add(
-        "forwarding", back_end, [](auto& r) -> auto& { return r.forwarding; });
+        "forwarding", BackEnds{}, [](auto& r) -> auto& { return r.forwarding; });
     add(
         "passport", PassportText{}, [](auto& r) -> auto& { return r.passport; });
 }

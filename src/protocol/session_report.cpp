@@ -110,6 +110,18 @@ void append_stream(std::string& out, const StreamReport& stream)
         object.number("created_at", *stream.created_at);
 }
 
+using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+
+void append_counts(std::string& out, const Counts& counts)
+{
+    ObjectWriter object(out);
+    for (const auto& [what, count] : counts) {
+        std::string name;
+        append_json_string(name, what);
+        object.number(std::string_view(name).substr(1, name.size() - 2), count);
+    }
+}
+
 } // namespace
 
 void append_json_string(std::string& out, std::string_view text)
@@ -195,18 +207,15 @@ std::string to_json(const RelaySummary& summary)
         object.number("uptime", summary.uptime);
         object.number("session_count", summary.session_count);
         object.key("stream_count");
-        {
-            ObjectWriter counts(out);
-            for (const auto& [type, count] : summary.stream_count) {
-                std::string name;
-                append_json_string(name, type);
-                counts.number(std::string_view(name).substr(1, name.size() - 2), count);
-            }
-        }
+        append_counts(out, summary.stream_count);
         if (summary.bps_relayed == 0) // as 4.x before the first sample
             object.number("bps_relayed", 0);
         else
             object.number("bps_relayed", summary.bps_relayed);
+        if (!summary.flow_count.empty()) {
+            object.key("flow_count");
+            append_counts(out, summary.flow_count);
+        }
     }
     return out;
 }

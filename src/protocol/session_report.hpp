@@ -89,6 +89,8 @@ struct RelaySummary {
     std::uint64_t session_count = 0;
     std::vector<std::pair<std::string, std::uint64_t>> stream_count; ///< live streams, media type
     double bps_relayed = 0;
+    /// Learned flows by path, `slow` is the daemon itself; a key that MediaProxy 4.x does not have.
+    std::vector<std::pair<std::string, std::uint64_t>> flow_count;
 };
 std::string to_json(const RelaySummary& summary);
 

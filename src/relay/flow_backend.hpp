@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.hpp"
 #include "net/endpoint.hpp"
@@ -20,6 +21,8 @@ class FlowBackend
 {
 public:
     virtual ~FlowBackend() = default;
+    /// As the configuration names it: nftables.
+    virtual std::string_view name() const noexcept = 0;
     /// The sockets of a flow must not be read by us while it is installed.
     virtual bool reads_sockets() const noexcept = 0;
     /// One transaction; each[i] is MP_OK, or flow i stays on the slow path; then `why` may be set.

@@ -20,6 +20,15 @@ constexpr Milliseconds refresh_patience{100};
 constexpr Seconds warning_interval{60};
 constexpr std::uint8_t dscp_untouched = 255;
 
+/// How long a flow that was refused or lost stays on the slow path, for every reason.
+constexpr Seconds retry_lost{1}, retry_refused{5}, retry_unsuitable{60};
+
+Seconds retry_after(mp_status refusal) noexcept
+{
+    return refusal == MP_E_UNSUPPORTED || refusal == MP_E_INVALID ? retry_unsuitable
+                                                                  : retry_refused;
+}
+
 std::string_view why(mp_status status) noexcept
 {
     switch (status) {
@@ -66,7 +75,8 @@ void Forwarder::stop()
     while (!flows_.empty()) {
         const FlowId id = flows_.begin()->first;
         const mp_flow_reading totals = uninstall(id);
-        table_->abandon_flow(id, totals, BootClock::now());
+        const TimePoint now = BootClock::now();
+        table_->abandon_flow(id, totals, now, now);
     }
     read_timer_.cancel();
     finish_refresh();
@@ -129,7 +139,8 @@ void Forwarder::install(std::span<session::SessionTable::FlowPlan> plans)
         }
         mp_flow_reading nothing{};
         nothing.id = id;
-        table_->abandon_flow(id, nothing, BootClock::now());
+        const TimePoint now = BootClock::now();
+        table_->abandon_flow(id, nothing, now + retry_after(each[i]), now);
         warn_refused(sentence.empty() ? why(each[i]) : sentence);
     }
 }
@@ -185,7 +196,8 @@ void Forwarder::on_lost(FlowId id, std::uint32_t reason)
     log::info("flow {}: lost by the back end ({}); on the slow path again", id,
               reason == MP_FLOW_DELETED ? "someone deleted its state" : "it can no longer forward");
     const mp_flow_reading totals = uninstall(id);
-    table_->abandon_flow(id, totals, BootClock::now());
+    const TimePoint now = BootClock::now();
+    table_->abandon_flow(id, totals, now + retry_lost, now);
 }
 
 void Forwarder::on_stray(FlowId id, session::Party side, const net::Endpoint& source,

@@ -54,6 +54,8 @@ public:
     /// latest after 100 ms.
     void refresh(std::function<void()> done);
     std::size_t flow_count() const noexcept { return flows_.size(); }
+    bool has_backend() const noexcept { return backend_ != nullptr; }
+    std::string_view backend_name() const noexcept { return backend_->name(); }
 
     void on_lost(session::FlowId id, std::uint32_t reason) override;
     void on_stray(session::FlowId id, session::Party side, const net::Endpoint& source,

@@ -20,6 +20,11 @@ struct PortRange {
     std::uint32_t last = 60000; ///< even, exclusive, at most 65536
 };
 
+inline std::vector<std::string> default_forwarding()
+{
+    return {"nftables", "conntrack", "userspace"};
+}
+
 /// Settings of the relay role; names and defaults are those of the configuration file.
 struct Options {
     struct Dispatcher {
@@ -41,7 +46,9 @@ struct Options {
     Seconds dns_check_interval{60}, keepalive_interval{10}, reconnect_delay{10};
     Seconds traffic_sampling_period{15};
     std::vector<net::Network> routable_private_ranges;
-    std::string forwarding = "userspace"; ///< a forwarding plugin's name, or "none"
+    /// [forwarding.NAME] tables in the order in which they are tried; none: all packets on the slow
+    /// path.
+    std::vector<std::string> forwarding = default_forwarding();
     tls::Passport passport;
 };
 

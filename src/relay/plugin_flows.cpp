@@ -31,6 +31,8 @@ PluginFlows::load(asio::io_context& io, const plugin::PluginSource& source, Flow
     if (!backend)
         return std::move(backend).error();
     flows->backend_ = *std::move(backend);
+    const std::string& instance = flows->backend_->instance(); // forwarding.NAME
+    flows->name_ = instance.substr(instance.find('.') + 1);
     return flows;
 }
 

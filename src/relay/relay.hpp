@@ -6,7 +6,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "plugin/source.hpp"
 #include "protocol/command.hpp"
 #include "protocol/reply.hpp"
 #include "protocol/session_report.hpp"
@@ -14,10 +16,6 @@
 #include "session/session_table.hpp"
 #include "tls/context.hpp"
 
-namespace mediaproxy::plugin
-{
-struct PluginSource; ///< where a forwarding plugin and its settings come from
-}
 namespace mediaproxy::relay
 {
 
@@ -28,11 +26,12 @@ public:
     struct Environment {
         asio::io_context& io;
         std::shared_ptr<tls::Context> tls; ///< null without dispatchers on the network
-        const plugin::PluginSource* forwarding = nullptr; ///< null: every packet on the slow path
-        session::FlowId first_flow_id = 1;                ///< unique over restarts
-        std::string record_id_prefix;                     ///< unique over restarts
-        std::vector<net::Endpoint> control_addresses;     ///< media is never sent there
-        std::string version;                              ///< the daemon's
+        /// Back ends in the order in which they are tried; none: every packet on the slow path.
+        std::vector<plugin::PluginSource> forwarding;
+        session::FlowId first_flow_id = 1;            ///< unique over restarts
+        std::string record_id_prefix;                 ///< unique over restarts
+        std::vector<net::Endpoint> control_addresses; ///< media is never sent there
+        std::string version;                          ///< the daemon's
     };
     /// Binds nothing but checks what it can: relay_ip, port range, descriptors. Logs how many
     /// streams the range and RLIMIT_NOFILE allow.

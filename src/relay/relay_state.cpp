@@ -74,15 +74,18 @@ Result<void> Relay::State::open()
 void Relay::State::load_forwarding()
 {
     std::unique_ptr<FlowBackend> backend;
-    if (environment_.forwarding != nullptr) {
-        auto loaded = PluginFlows::load(environment_.io, *environment_.forwarding, forwarder_);
-        if (loaded)
+    for (const plugin::PluginSource& source : environment_.forwarding) {
+        auto loaded = PluginFlows::load(environment_.io, source, forwarder_);
+        if (loaded) {
             backend = *std::move(loaded);
-        else
-            log::warning("forwarding.{}: {}; all packets are relayed by the daemon itself, slower",
-                         options_.forwarding, loaded.error().message);
+            log::info("forwarding by {}", backend->name());
+            break;
+        }
+        log::warning("forwarding: {}", loaded.error().message);
     }
-    environment_.forwarding = nullptr; // borrowed for the call of create()
+    if (!backend && !environment_.forwarding.empty())
+        log::warning(
+            "forwarding: no back end; all packets are relayed by the daemon itself, slower");
     // Kernel state may vanish when nobody speaks for longer than the daemon itself would wait.
     const Seconds orphans = std::max(options_.stream_timeout, options_.on_hold_timeout) * 2;
     forwarder_.start(table_, path_, std::move(backend), std::min(orphans, Seconds{86400}));
@@ -196,6 +199,10 @@ protocol::RelaySummary Relay::State::summary() const
     summary.session_count = table_.session_count();
     summary.stream_count = table_.stream_count();
     summary.bps_relayed = bps_;
+    const auto flows = table_.flow_count();
+    if (forwarder_.has_backend())
+        summary.flow_count.emplace_back(forwarder_.backend_name(), flows.installed);
+    summary.flow_count.emplace_back("slow", flows.slow);
     return summary;
 }
 

@@ -15,8 +15,6 @@ namespace mediaproxy::session
 namespace
 {
 
-constexpr Seconds between_installs{10};
-
 struct Key {
     std::string_view call_id, from_tag;
 };
@@ -204,14 +202,15 @@ std::optional<SessionTable::FlowPlan> SessionTable::begin_flow(const SocketRole&
                     role.stream->ports(Party::callee).pair().slot, role.component};
 }
 
-void SessionTable::abandon_flow(FlowId id, const mp_flow_reading& totals, TimePoint now)
+void SessionTable::abandon_flow(FlowId id, const mp_flow_reading& totals, TimePoint retry_at,
+                                TimePoint now)
 {
     const Flows::Flow* const flow = state_->shared.flows.find(id);
     if (!flow)
         return;
     const Flows::Flow was = *flow;
     const Flows::Progress progress = state_->shared.flows.forget(id, totals);
-    was.stream->abandon_flow(was.component, progress, now + between_installs, now);
+    was.stream->abandon_flow(was.component, progress, retry_at, now);
 }
 
 void SessionTable::on_readings(std::span<const mp_flow_reading> readings, TimePoint now)
@@ -266,6 +265,20 @@ std::vector<std::pair<std::string, std::uint64_t>> SessionTable::stream_count() 
 {
     const auto& live = state_->shared.live.all();
     return {live.begin(), live.end()};
+}
+
+SessionTable::FlowCount SessionTable::flow_count() const noexcept
+{
+    FlowCount count;
+    count.installed = state_->shared.flows.size();
+    for (const Session* const session : state_->slots) {
+        if (!session)
+            continue;
+        for (const auto& stream : session->streams())
+            count.slow +=
+                stream->wants_flow(ComponentKind::rtp) + stream->wants_flow(ComponentKind::rtcp);
+    }
+    return count;
 }
 
 std::uint64_t SessionTable::total_bytes() const noexcept

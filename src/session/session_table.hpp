@@ -74,8 +74,8 @@ public:
     };
     std::optional<FlowPlan> begin_flow(const SocketRole& role);
     /// The back end refused the flow, or lost it: slow path again. `totals` are added (zeros when
-    /// never installed). Asks for no new install for a while.
-    void abandon_flow(FlowId id, const mp_flow_reading& totals, TimePoint now);
+    /// never installed). Asks for no new install before `retry_at`.
+    void abandon_flow(FlowId id, const mp_flow_reading& totals, TimePoint retry_at, TimePoint now);
     /// Counters of running flows, once a second and on demand; absolute since install.
     void on_readings(std::span<const mp_flow_reading> readings, TimePoint now);
 
@@ -90,6 +90,11 @@ public:
     std::size_t session_count(OwnerId owner) const noexcept;
     /// Live streams by media type.
     std::vector<std::pair<std::string, std::uint64_t>> stream_count() const;
+    /// Learned flows: what a back end has, and what it should have.
+    struct FlowCount {
+        std::size_t installed = 0, slow = 0;
+    };
+    FlowCount flow_count() const noexcept;
     /// Bytes received from all parties since the start, ended sessions included.
     std::uint64_t total_bytes() const noexcept;
 

@@ -167,8 +167,7 @@ Verdict Stream::on_packet(ComponentKind kind, Party from, const net::Endpoint& s
         leg.note_payload_type(media::payload_type(data));
 
     verdict.release_queue = latched == Latch::Verdict::learned && component.has_queued(from);
-    verdict.install_ready = component.ready_for_fast_path() && component.may_install(now) &&
-                            (kind == ComponentKind::rtp || shared_.rules.accelerate_rtcp);
+    verdict.install_ready = component.may_install(now) && wants_flow(kind);
     verdict.out_component = kind;
     verdict.out_slot = ports(other(from)).pair().slot;
     if (const auto to = destination(kind, other(from))) {
@@ -194,12 +193,18 @@ std::vector<QueuedPacket> Stream::take_queued(ComponentKind kind, Party receiver
     return taken;
 }
 
+bool Stream::wants_flow(ComponentKind kind) const noexcept
+{
+    const Component& component = this->component(kind);
+    return alive() && component.flow() == 0 && component.ready_for_fast_path() &&
+           (kind == ComponentKind::rtp || shared_.rules.accelerate_rtcp);
+}
+
 std::optional<mp_flow> Stream::begin_flow(ComponentKind kind)
 {
-    Component& component = this->component(kind);
-    if (!alive() || component.flow() != 0 || !component.ready_for_fast_path() ||
-        (kind == ComponentKind::rtcp && !shared_.rules.accelerate_rtcp))
+    if (!wants_flow(kind))
         return std::nullopt;
+    Component& component = this->component(kind);
     component.began(shared_.flows.begin(*this, kind));
     // The host decides what is idle; the kernel may only forget what nobody would miss.
     const Rules& rules = shared_.rules;

@@ -109,6 +109,8 @@ public:
     }
 
     // The fast path.
+    /// Ready for it, and not on it.
+    bool wants_flow(ComponentKind kind) const noexcept;
     /// Nothing when the moment is over. Descriptors and mark are left to the caller.
     std::optional<mp_flow> begin_flow(ComponentKind kind);
     void abandon_flow(ComponentKind kind, const Flows::Progress& totals, TimePoint retry_at,

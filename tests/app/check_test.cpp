@@ -44,6 +44,8 @@ TEST_CASE("certificates and plugins that are missing are problems of the roles t
         {"role = \"dispatcher\"\n[dispatcher]\nlisten = []", "[dispatcher] listen"},
         {"role = \"relay\"\n[relay]\ndispatchers = [\"a\"]\nforwarding = \"none\"", "ca.pem"},
         {"role = \"relay\"\n[relay]\ndispatchers = [\"a\"]", "forwarding_userspace.so"},
+        {"role = \"relay\"\n[relay]\ndispatchers = [\"a\"]\n[forwarding.nftables]",
+         "forwarding_nftables.so"},
         {"role = \"dispatcher\"\n[dispatcher]\naccounting = [\"nosuch\"]", "accounting_nosuch.so"},
         {"[dispatcher]\naccounting = [\"a\"]\n[accounting.a]\nplugin = \"other\"",
          "accounting_other.so"},

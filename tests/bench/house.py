@@ -100,6 +100,7 @@ use_tls = false
 relay_ip = ["127.0.0.1"]
 port_range = "20000:60000"
 routable_private_ranges = ["127.0.0.0/8"]
+forwarding = "userspace"
 {more}
 """
 

@@ -111,7 +111,7 @@ void packet(Script& script, session::SessionTable& table, const fakes::FakePorts
         return;
     const auto plan = table.begin_flow(role);
     if (plan && (script.byte() & 1))
-        table.abandon_flow(plan->flow.id, mp_flow_reading{}, now.mono);
+        table.abandon_flow(plan->flow.id, mp_flow_reading{}, now.mono, now.mono);
 }
 
 } // namespace

@@ -120,6 +120,10 @@ TEST_CASE("a summary is written as MediaProxy 4.x does")
     CHECK(to_json(summary) ==
           R"({"ip": "20.3.0.1", "version": "4.1.2", "status": "active", "uptime": 5, )"
           R"("session_count": 1, "stream_count": {"audio": 1}, "bps_relayed": 17600.0})");
+    summary.flow_count = {{"nftables", 2}, {"slow", 0}};
+    CHECK(to_json(summary).ends_with(
+        R"("bps_relayed": 17600.0, "flow_count": {"nftables": 2, "slow": 0}})"));
+    summary.flow_count.clear();
     summary.stream_count.clear();
     summary.bps_relayed = 0;
     CHECK(to_json(summary).ends_with(R"("stream_count": {}, "bps_relayed": 0})"));

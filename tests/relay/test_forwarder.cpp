@@ -27,6 +27,7 @@ class FakeBackend final : public FlowBackend
 {
 public:
     explicit FakeBackend(Script& script) : script_(script) {}
+    std::string_view name() const noexcept override { return "fake"; }
     bool reads_sockets() const noexcept override { return script_.reads; }
     void install(std::span<const mp_flow* const> flows, std::span<mp_status> each,
                  std::string& why) override

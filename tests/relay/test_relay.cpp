@@ -25,9 +25,10 @@ Options loopback_options()
 
 struct Fixture {
     explicit Fixture(Options options = loopback_options(),
-                     const plugin::PluginSource* forwarding = nullptr)
+                     std::vector<plugin::PluginSource> forwarding = {})
     {
-        auto created = Relay::create(std::move(options), {io, nullptr, forwarding, 1, "rec-"});
+        auto created =
+            Relay::create(std::move(options), {io, nullptr, std::move(forwarding), 1, "rec-"});
         if (!created)
             FAIL(created.error().message);
         relay = *std::move(created);
@@ -237,7 +238,7 @@ TEST_CASE("a call over the link: 4.x dispatcher, media, expired at the end")
     test::ScriptedDispatcher dispatcher(io);
     auto options = loopback_options();
     options.dispatchers = {{"127.0.0.1", dispatcher.endpoint().port}};
-    auto relay = Relay::create(options, {io, nullptr, nullptr, 1, "rec-"});
+    auto relay = Relay::create(options, {io, nullptr, {}, 1, "rec-"});
     REQUIRE(relay);
     (*relay)->start();
     REQUIRE(dispatcher.wait_connection(1));
@@ -284,7 +285,7 @@ TEST_CASE("a relay that stops does not wait long for a dispatcher that does not 
     test::ScriptedDispatcher dispatcher(io);
     auto options = loopback_options();
     options.dispatchers = {{"127.0.0.1", dispatcher.endpoint().port}};
-    auto relay = Relay::create(options, {io, nullptr, nullptr, 1, "rec-"});
+    auto relay = Relay::create(options, {io, nullptr, {}, 1, "rec-"});
     REQUIRE(relay);
     (*relay)->start();
     REQUIRE(dispatcher.wait_connection(1));
@@ -334,7 +335,7 @@ TEST_CASE("wrong settings are errors that name themselves")
     for (const Row& row : rows) {
         auto options = loopback_options();
         row.change(options);
-        const auto relay = Relay::create(options, {io, nullptr, nullptr, 1, "rec-"});
+        const auto relay = Relay::create(options, {io, nullptr, {}, 1, "rec-"});
         REQUIRE_FALSE(relay);
         CHECK(relay.error().message.find(row.wanted) != std::string::npos);
     }
@@ -348,19 +349,50 @@ TEST_CASE("without its forwarding plugin the relay goes on by itself and says so
             warnings.emplace_back(line);
     });
     const plugin::PluginSource source{"/nowhere", "teleport", "", {}, {}};
-    Fixture f(loopback_options(), &source);
-    CHECK(warnings.size() == 1);
+    Fixture f(loopback_options(), {source});
+    REQUIRE(warnings.size() == 2);
+    CHECK(warnings[0].find("forwarding_teleport.so") != std::string::npos);
+    CHECK(warnings[1].find("relayed by the daemon itself") != std::string::npos);
     f.set_up();
     f.caller.send(f.to_caller_side, test::rtp());
     CHECK_FALSE(f.callee.receive().first.empty());
-    CHECK(warnings.size() == 1);
+    CHECK(warnings.size() == 2);
+    using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+    CHECK(f.relay->summary().flow_count == Counts{{"slow", 0}});
+    f.callee.send(f.to_callee_side, test::rtp());
+    CHECK_FALSE(f.caller.receive().first.empty());
+    CHECK(f.relay->summary().flow_count == Counts{{"slow", 1}});
 }
 
 #ifdef FORWARDING_PLUGINS
+TEST_CASE("the first back end that works forwards, and the log says why another does not")
+{
+    std::vector<std::string> warnings;
+    log::set_sink([&](log::Level level, std::string_view line) {
+        if (level == log::Level::warning)
+            warnings.emplace_back(line);
+    });
+    plugin::PluginSource wrong{FORWARDING_PLUGINS, "userspace", "forwarding.wrong", {}, {}};
+    wrong.settings = {{"threads", "none", ""}};
+    const plugin::PluginSource right{FORWARDING_PLUGINS, "userspace", "forwarding.right", {}, {}};
+    Fixture f(loopback_options(), {wrong, right, wrong});
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings[0].find("forwarding.wrong: threads") != std::string::npos);
+    f.set_up();
+    f.caller.send(f.to_caller_side, test::rtp());
+    CHECK_FALSE(f.callee.receive().first.empty());
+    f.callee.send(f.to_callee_side, test::rtp());
+    CHECK_FALSE(f.caller.receive().first.empty());
+    using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+    CHECK(test::run_until(f.io, [&] {
+        return f.relay->summary().flow_count == Counts{{"right", 1}, {"slow", 0}};
+    }));
+}
+
 TEST_CASE("with the forwarding plugin nothing is lost and everything is counted")
 {
     const plugin::PluginSource source{FORWARDING_PLUGINS, "userspace", "", {}, {}};
-    Fixture f(loopback_options(), &source);
+    Fixture f(loopback_options(), {source});
     f.set_up();
     for (int i = 0; i < 50; ++i) {
         f.caller.send(f.to_caller_side, test::rtp());

@@ -165,13 +165,15 @@ TEST_CASE("a back end that refuses is asked again after a while")
     Scene scene;
     const auto call = scene.call();
     const FlowId id = scene.talk_and_install(call);
-    scene.table.abandon_flow(id, scene.reading(id, 0, 0, scene.now.mono), scene.now.mono);
+    scene.table.abandon_flow(id, scene.reading(id, 0, 0, scene.now.mono),
+                             scene.now.mono + Seconds(10), scene.now.mono);
     CHECK(scene.fast_path.uninstalled.empty());
     CHECK_FALSE(scene.rtp(scene.caller, call.for_caller).install_ready);
     scene.advance(10s);
     CHECK(scene.rtp(scene.caller, call.for_caller).install_ready);
     REQUIRE(scene.table.begin_flow(scene.ports.role(call.for_caller)));
-    scene.table.abandon_flow(id, scene.reading(id, 9, 9, scene.now.mono), scene.now.mono);
+    scene.table.abandon_flow(id, scene.reading(id, 9, 9, scene.now.mono),
+                             scene.now.mono + Seconds(10), scene.now.mono);
     CHECK(scene.report().streams.at(0).rtp_from_caller.packets == 3);
 }
 
@@ -180,7 +182,8 @@ TEST_CASE("a lost flow's totals count")
     Scene scene;
     const auto call = scene.call();
     const FlowId id = scene.talk_and_install(call);
-    scene.table.abandon_flow(id, scene.reading(id, 40, 30, scene.now.mono), scene.now.mono);
+    scene.table.abandon_flow(id, scene.reading(id, 40, 30, scene.now.mono),
+                             scene.now.mono + Seconds(10), scene.now.mono);
     CHECK(scene.report().streams.at(0).rtp_from_caller.packets == 41);
     CHECK(scene.remove());
     CHECK(scene.fast_path.uninstalled.empty());
@@ -259,7 +262,7 @@ TEST_CASE("a back end's nonsense does no harm")
     read(50);
     CHECK(scene.report().streams.at(0).rtp_from_caller.packets == 101);
     CHECK(scene.session().streams().front()->last_packet() == scene.now.mono);
-    scene.table.abandon_flow(77, {}, scene.now.mono);
+    scene.table.abandon_flow(77, {}, scene.now.mono + Seconds(10), scene.now.mono);
 }
 
 TEST_CASE("the table takes its flows back and gives its ports back when it goes")

@@ -193,7 +193,8 @@ private:
 
     void abandon(FlowId id)
     {
-        scene_.table.abandon_flow(id, scene_.reading(id, 0, 0, scene_.now.mono), scene_.now.mono);
+        scene_.table.abandon_flow(id, scene_.reading(id, 0, 0, scene_.now.mono),
+                                  scene_.now.mono + Seconds(10), scene_.now.mono);
         running_.erase(id);
     }
 

@@ -81,6 +81,8 @@ class Daemon:
                 "runtime_dir": str(self.folder),
                 "state_dir": str(self.folder),
                 "log": {"level": "DEBUG"},
+                # Peers on loopback, where no kernel back end forwards anything.
+                "relay": {"forwarding": "userspace"},
             },
             copy.deepcopy(settings),
         )
