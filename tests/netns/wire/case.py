@@ -138,6 +138,26 @@ class Forwarding:
         self.assertEqual(report.complaints(), [])
         return report
 
+    def heal(self, load, allowed):
+        """Media is whole again within so many seconds: then nothing more is lost."""
+        begin, last = time.monotonic(), None
+        while True:
+            report = load.report()
+            behind = report.total("sent") - report.total("received")
+            if last is not None and behind <= last and time.monotonic() - begin > 0.5:
+                return  # what is not here is either lost for good or under way
+            if time.monotonic() - begin > allowed + 1:
+                raise AssertionError(f"{behind} packets lost and ever more: {report.complaints()}")
+            last = behind
+            time.sleep(0.25)
+
+    def assert_no_more_lost_than(self, load, seconds, count, rate=50):
+        """At most so many seconds of `count` calls' media; and nothing else is wrong."""
+        report = load.report()
+        self.assertLessEqual(report.total("lost"), seconds * rate * 2 * count)
+        others = [c for c in report.complaints() if seconds == 0 or " lost in " not in c]
+        self.assertEqual(others, [])
+
     def assert_counted(self, daemon, calls, report):
         """Sessions say, and then records do, how many packets and bytes each phone sent."""
         said = {session["call_id"]: session["streams"][-1] for session in daemon.sessions()}

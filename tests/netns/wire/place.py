@@ -17,7 +17,7 @@ import subprocess
 from lab import netns
 
 NAMES = ("relay", "alice", "bob", "switch")
-UNPRIVILEGED_PORTS = 1024
+FORWARDING = ("ip_forward", "forwarding", "accept_local", "rp_filter", "send_redirects")
 
 
 def run(*command, given=None):
@@ -99,16 +99,16 @@ class Place:
 
     def _make_two_armed(self):
         self._address("relay", "lo", "10.92.0.1/32", "fd92::1/128")
-        for number, name in ((1, "alice"), (2, "bob")):
-            self._link("relay", f"to-{name}", name, "eth0")
-            self.plug_in(name)
-            self._address(name, "eth0", f"10.92.{number}.2/24", f"fd92:{number}::2/64")
-            self._gateway(name, f"10.92.{number}.1", f"fd92:{number}::1")
+        self.connect("alice")
+        self.connect("bob")
 
-    def plug_in(self, name):
-        """Gives the relay its addresses on the device towards alice or bob."""
+    def connect(self, name):
+        """The cable between the relay and alice or bob, with the addresses on it."""
         number = {"alice": 1, "bob": 2}[name]
+        self._link("relay", f"to-{name}", name, "eth0")
         self._address("relay", f"to-{name}", f"10.92.{number}.1/24", f"fd92:{number}::1/64")
+        self._address(name, "eth0", f"10.92.{number}.2/24", f"fd92:{number}::2/64")
+        self._gateway(name, f"10.92.{number}.1", f"fd92:{number}::1")
 
     def _make_one_armed(self):
         run("ip", "-n", "switch", "link", "add", "bridge", "type", "bridge")
@@ -176,6 +176,14 @@ class Place:
     def routed(self):
         """Packets that the relay's kernel forwarded by its routes (a netdev hook's are not seen)."""
         return self.count("relay", "Ip.ForwDatagrams", "Ip6.OutForwDatagrams")
+
+    def sysctls(self):
+        """Every sysctl of the relay's that may decide on forwarding."""
+        with netns.inside("relay"):
+            folders = [pathlib.Path("/proc/sys/net") / name for name in ("ipv4", "ipv6")]
+            files = [f for folder in folders for f in folder.rglob("*") if f.name in FORWARDING]
+            files.append(pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_acct"))
+            return {str(file): file.read_text(encoding="ascii").strip() for file in files}
 
     @staticmethod
     def tables():
