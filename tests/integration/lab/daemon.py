@@ -101,10 +101,13 @@ class Daemon:
     def pid(self):
         return self.process.pid
 
-    def launch(self, *, arguments=(), prepare=None):
-        """Starts the process and does not wait; `prepare` runs in it before the program."""
+    def launch(self, *, arguments=(), prepare=None, wrapper=()):
+        """Starts the process and does not wait.
+
+        `prepare` runs in it before the program; `wrapper` is a command that runs the program.
+        """
         self.config.write_text(toml(self.settings))
-        command = [str(EXECUTABLE), "--config", str(self.config), "--no-fork", *arguments]
+        command = [*wrapper, str(EXECUTABLE), "--config", str(self.config), "--no-fork", *arguments]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 netns.command_in(self.place, command),
