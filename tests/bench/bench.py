@@ -7,6 +7,7 @@ recvfrom/sendto loop. Processes are placed by the scheduler unless a row says ot
 """
 import argparse
 import json
+import os
 import pathlib
 import shutil
 import statistics
@@ -15,7 +16,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 from house import House, Process, await_true  # noqa: E402
 
 # MediaProxy 4.1 on a machine of this kind.
@@ -93,6 +95,17 @@ def measure_forwarding(options, folder):
     return json.loads(result.read_text())
 
 
+def measure_kernel(options, folder):
+    """Each back end beside plain routing and rtpengine, in namespaces."""
+    result = folder / "kernel.json"
+    if os.geteuid() != 0:
+        print("\nCPU a packet beside ip_forward and rtpengine: needs root, not measured")
+        return None
+    subprocess.run([sys.executable, HERE / "kernel/measure.py", "--build", options.build,
+                    "--json", result], check=True)
+    return json.loads(result.read_text())
+
+
 def show(title, rows, columns):
     print(f"\n{title}")
     print("  " + "  ".join(f"{name:>{width}}" for name, width, _ in columns))
@@ -109,7 +122,8 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--only", choices=("control", "memory", "forwarding"))
+    parser.add_argument("only", nargs="?", choices=("control", "memory", "forwarding"),
+                        help="this part alone")
     options = parser.parse_args()
     options.build = options.build.resolve()
     tool = options.build / "tests/bench/control/bench_control"
@@ -132,6 +146,7 @@ def main():
                   f"{report['sessions']['ms']:.1f} ms (MediaProxy 4.1: 113 ms)")
         if options.only in (None, "forwarding"):
             report["forwarding"] = measure_forwarding(options, folder)
+            report["kernel"] = measure_kernel(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     (options.build / "bench.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -22,53 +22,12 @@
 #include <unistd.h>
 #include <vector>
 
+#include "client.hpp"
+
+namespace bench_control
+{
 namespace
 {
-
-using Clock = std::chrono::steady_clock;
-
-[[noreturn]] void die(const char* what)
-{
-    std::fprintf(stderr, "bench_control: %s: %s\n", what, std::strerror(errno));
-    std::exit(1);
-}
-
-sockaddr_un address_of(const char* path)
-{
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    return address;
-}
-
-int connect_to(const char* path)
-{
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const sockaddr_un address = address_of(path);
-    if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        die(path);
-    return fd;
-}
-
-std::string update_text(const char* type, const std::string& call, const char* to_tag, int host,
-                        int port)
-{
-    std::string text = "update\r\ntype: ";
-    text.append(type).append("\r\ndialog_id: 4041:3798\r\ncall_id: ").append(call);
-    text += "\r\ncseq: 1\r\nfrom_uri: alice@example.com\r\nto_uri: bob@example.net\r\nfrom_tag: "
-            "A1-13491-of-the-caller\r\nto_tag: ";
-    text.append(to_tag).append(
-        "\r\nuser_agent: Alice Phone 1.0 (build 20260101)\r\nsignaling_ip: 127.");
-    text.append(std::to_string(host)).append(".0.1\r\nmedia_relay: \r\nmedia: audio:127.");
-    text.append(std::to_string(host)).append(".0.1:").append(std::to_string(port));
-    return text.append(":sendrecv:ice=no\r\n\r\n");
-}
-
-std::string remove_text(const std::string& call)
-{
-    return "remove\r\ncall_id: " + call +
-           "\r\nfrom_tag: A1-13491-of-the-caller\r\nto_tag: B1-13488-of-the-callee\r\n\r\n";
-}
 
 /// One call after the other on one connection: the next request and the judgement of its answer.
 class Caller
@@ -82,9 +41,10 @@ public:
         if (step_ == 0)
             call_ = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(number_) + "-" +
                     std::to_string(++calls_) + "@127.0.0.1";
-        text_ = step_ == 0   ? update_text("request", call_, "", 1, 20000)
-                : step_ == 1 ? update_text("reply", call_, "B1-13488-of-the-callee", 2, 30000)
-                             : remove_text(call_);
+        text_ = step_ == 0 ? update_text("request", call_, "", "127.1.0.1", 20000)
+                : step_ == 1
+                    ? update_text("reply", call_, "B1-13488-of-the-callee", "127.2.0.1", 30000)
+                    : remove_text(call_);
         sent_ = Clock::now();
         if (::send(fd_, text_.data(), text_.size(), MSG_NOSIGNAL) !=
             static_cast<ssize_t>(text_.size()))
@@ -162,16 +122,6 @@ void drive_many(std::vector<Caller>& callers, Tally& tally, More more)
     ::close(poller);
 }
 
-double percentile(std::vector<float>& values, double share)
-{
-    if (values.empty())
-        return 0;
-    const auto at =
-        values.begin() + static_cast<long>(share * static_cast<double>(values.size() - 1));
-    std::nth_element(values.begin(), at, values.end());
-    return *at;
-}
-
 template <class More>
 int drive(const char* path, int connections, More more)
 {
@@ -223,8 +173,8 @@ int hold(const char* path, int sessions, int first)
     };
     for (int i = first; i < first + sessions; ++i) {
         const std::string call = "hold-" + std::to_string(i) + "@127.0.0.1";
-        ask(update_text("request", call, "", 1, 20000));
-        ask(update_text("reply", call, "B1-13488-of-the-callee", 2, 30000));
+        ask(update_text("request", call, "", "127.1.0.1", 20000));
+        ask(update_text("reply", call, "B1-13488-of-the-callee", "127.2.0.1", 30000));
     }
     std::printf("{\"sessions\": %d, \"errors\": %d}\n", sessions, errors);
     return errors == 0 ? 0 : 1;
@@ -287,9 +237,11 @@ int serve_null(const char* path)
 }
 
 } // namespace
+} // namespace bench_control
 
 int main(int argc, char** argv)
 {
+    using namespace bench_control;
     const std::string_view mode = argc > 2 ? argv[1] : "";
     const auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
     if (mode == "cycles" && argc == 5)

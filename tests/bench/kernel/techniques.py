@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What carries the packets of the calls: the kernel's routing, each of our back ends, rtpengine."""
+import resource
+
+from lab.daemon import Daemon, free_port
+from wire.calls import Call
+
+from .rtpengine import Rtpengine
+
+
+class Routing:
+    """Plain ip_forward: the phones talk to each other. What any relay is measured against."""
+
+    name, pids = "ip_forward", ()
+
+    def __init__(self, ground, folder):
+        self._place = ground.place
+
+    def start(self, count):
+        self._place.set("net.ipv4.ip_forward", 1)
+        calls = [Call(self._place, number) for number in range(count)]
+        return [(call.number, call.caller, call.callee, call.callee, call.caller) for call in calls]
+
+    def ready(self):
+        return True
+
+    def stop(self):
+        self._place.set("net.ipv4.ip_forward", 0)
+
+
+class Ours:
+    """A daemon that forwards with one back end."""
+
+    def __init__(self, backend, ground, folder):
+        self.name, self._place, self._folder = backend, ground.place, folder
+        self._daemon = self._proxy = None
+        self._count = 0
+
+    @property
+    def pids(self):
+        return (self._daemon.pid,)
+
+    def start(self, count):
+        self._count = count
+        self._daemon = Daemon(self.name, self._folder, {
+            "role": "both",
+            "log": {"level": "WARNING"},
+            "dispatcher": {
+                "socket_path": "dispatcher.sock", "listen": [], "accounting": [],
+                "management": {"listen": f"127.0.0.1:{free_port('relay')}", "use_tls": False},
+            },
+            "relay": {
+                "relay_ip": [self._place.relay[4]], "port_range": "20000:60000",
+                "routable_private_ranges": self._place.ranges, "forwarding": self.name,
+            },
+        }, place="relay").start(prepare=allow_many_descriptors)
+        self._proxy = self._daemon.connect()
+        streams = []
+        for number in range(count):
+            call = Call(self._place, number)
+            call.establish(self._proxy)
+            streams.append((number, call.caller, (call.relay_address, call.to_callee),
+                            call.callee, (call.relay_address, call.to_caller)))
+        return streams
+
+    @property
+    def control_socket(self):
+        return self._daemon.control_socket
+
+    def ready(self):
+        """Everything that was learned is where it belongs."""
+        counts = self._daemon.relays()[0]["flow_count"]
+        return counts.get(self.name) == self._count and counts["slow"] == 0
+
+    def stop(self):
+        self._proxy.close()
+        self._daemon.stop()
+
+
+class Peer:
+    """rtpengine of Debian, in user space."""
+
+    name = "rtpengine"
+
+    def __init__(self, ground, folder):
+        self._place, self._folder = ground.place, folder
+        self._engine = None
+
+    @property
+    def pids(self):
+        return (self._engine.pid,)
+
+    def start(self, count):
+        address = self._place.relay[4]
+        self._engine = Rtpengine(address, self._folder / "rtpengine.log")
+        streams = []
+        for number in range(count):
+            call = Call(self._place, number)
+            to_callee, to_caller = self._engine.call(number, call.caller, call.callee)
+            streams.append((number, call.caller, (address, to_callee), call.callee,
+                            (address, to_caller)))
+        return streams
+
+    def ready(self):
+        return True
+
+    def stop(self):
+        self._engine.stop()
+
+
+def allow_many_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def all_of(ground, folder):
+    return [Routing(ground, folder),
+            *(Ours(name, ground, folder) for name in ("nftables", "conntrack", "userspace")),
+            Peer(ground, folder)]
