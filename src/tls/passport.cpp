@@ -24,12 +24,13 @@ std::string upper(std::string_view word)
     return result;
 }
 
-/// The items between commas, with `\,` turned into a comma.
+/// The items between commas; a backslash takes a comma or a backslash behind it as it is.
 std::vector<std::string> split_items(std::string_view text)
 {
     std::vector<std::string> items(1);
     for (std::size_t i = 0; i < text.size(); ++i) {
-        const bool escaped = text[i] == '\\' && i + 1 < text.size() && text[i + 1] == ',';
+        const bool escaped =
+            text[i] == '\\' && i + 1 < text.size() && (text[i + 1] == ',' || text[i + 1] == '\\');
         if (text[i] == ',') {
             items.emplace_back();
             continue;
@@ -118,7 +119,7 @@ std::string Passport::to_string() const
     for (const Attribute& wanted : wanted_) {
         result += (result.empty() ? "" : ", ") + wanted.name + ":";
         for (const char c : wanted.value)
-            result += c == ',' ? std::string("\\,") : std::string(1, c);
+            result += c == ',' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
     }
     return result;
 }

@@ -44,6 +44,18 @@ TEST_CASE("a passport accepts subjects that say what it wants")
     }
 }
 
+TEST_CASE("a passport that is printed reads the same again")
+{
+    for (const char* text : {"O:a, CN:b", "O:a\\, b", "O:a\\\\, CN:b", "O:a\\\\\\, b", "O:a\\b"}) {
+        INFO(text);
+        const auto passport = Passport::parse(text);
+        REQUIRE(passport);
+        CHECK(Passport::parse(passport->to_string()).value() == *passport);
+    }
+    CHECK(Passport::parse("O:a\\\\, CN:b")->accept({{"O", "a\\"}, {"CN", "b"}}));
+    CHECK(Passport::parse("O:a\\, b")->accept({{"O", "a, b"}}));
+}
+
 TEST_CASE("a refusal names the attribute, what it is and what it should be")
 {
     const auto refused = Passport::parse("CN:other").value().accept(subject);
