@@ -147,7 +147,27 @@ class Measurement:
         return rows
 
 
-def show(cost, latency, setup):
+    def looking(self):
+        """The longest that another request waits while everything is looked at, milliseconds."""
+        rows = []
+        for technique in self.techniques:
+            if not isinstance(technique, techniques.Ours):
+                continue
+            streams = technique.start(self.options.many)
+            self.ground.moderate(0)
+            self._introduce(technique, streams)
+            row = {"technique": technique.name, "calls": len(streams)}
+            row["quiet_ms"] = technique.longest_wait(self.options.seconds)
+            with technique.being_asked("summary"):
+                row["summary_ms"] = technique.longest_wait(self.options.seconds)
+            with technique.being_asked("sessions"):
+                row["sessions_ms"] = technique.longest_wait(self.options.seconds)
+            technique.stop()
+            rows.append(row)
+        return rows
+
+
+def show(cost, latency, setup, looking):
     base, peer = (cost.get(name, {}).get("us", float("nan")) for name in ("ip_forward", "rtpengine"))
     print(f"\n{'':12} {'us a packet':>12} {'x ip_forward':>13} {'x cheaper than rtpengine':>25}"
           f" {'relayed':>8} {'p50 us':>7} {'p99 us':>7} {'lost':>5}")
@@ -160,12 +180,19 @@ def show(cost, latency, setup):
         print(f"{row['technique']:15} {row['without_media']:14.0f} {row['with_media']:11.0f}")
 
 
+    print(f"\n{'longest wait, ms':17} {'calls':>6} {'quiet':>7} {'summary':>8} {'sessions':>9}")
+    for row in looking:
+        print(f"{row['technique']:17} {row['calls']:6} {row['quiet_ms']:7.1f}"
+              f" {row['summary_ms']:8.1f} {row['sessions_ms']:9.1f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--streams", type=int, default=2000)
+    parser.add_argument("--many", type=int, default=4000, help="calls that are looked at")
     parser.add_argument("--only", help="names of techniques, comma between them (default: all)")
     parser.add_argument("--json", type=pathlib.Path, required=True)
     options = parser.parse_args()
@@ -183,11 +210,13 @@ def main():
         print("latency one way, 200 streams both ways", file=sys.stderr)
         latency = measurement.rounds(min(3, options.rounds), 200, measurement.latency, 0)
         setup = measurement.setup()
+        looking = measurement.looking()
     finally:
         measurement.ground.place.close()
     shutil.rmtree(folder, ignore_errors=True)
-    options.json.write_text(json.dumps({"cost": cost, "latency": latency, "setup": setup}, indent=2))
-    show(cost, latency, setup)
+    options.json.write_text(json.dumps({
+        "cost": cost, "latency": latency, "setup": setup, "looking": looking}, indent=2))
+    show(cost, latency, setup, looking)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What carries the packets of the calls: the kernel's routing, each of our back ends, rtpengine."""
+import contextlib
+import os
 import resource
+import signal
+import subprocess
+import time
 
+from lab import netns
 from lab.daemon import Daemon, free_port
 from wire.calls import Call
 
@@ -71,6 +77,26 @@ class Ours:
         """Everything that was learned is where it belongs."""
         counts = self._daemon.relays()[0]["flow_count"]
         return counts.get(self.name) == self._count and counts["slow"] == 0
+
+    def longest_wait(self, seconds):
+        """Of a request that needs no relay, one every millisecond; milliseconds."""
+        self._proxy.slowest = 0
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._proxy.ask_raw(b"nothing\r\n\r\n")
+            time.sleep(0.001)
+        return self._proxy.slowest * 1000
+
+    @contextlib.contextmanager
+    def being_asked(self, command):
+        """Another process asks the management interface over and over."""
+        port = self._daemon.settings["dispatcher"]["management"]["listen"].rpartition(":")[2]
+        loop = (f"while exec 3<>/dev/tcp/127.0.0.1/{port}; do"
+                f" printf '{command}\\r\\nquit\\r\\n' >&3; cat <&3 >/dev/null; done")
+        with subprocess.Popen(netns.command_in("relay", ["bash", "-c", loop]),
+                              start_new_session=True) as asker:
+            yield
+            os.killpg(asker.pid, signal.SIGKILL)
 
     def stop(self):
         self._proxy.close()
