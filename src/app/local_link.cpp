@@ -81,7 +81,7 @@ void LocalLink::sessions(ReportsHandler done)
 
 void LocalLink::session_page(std::uint64_t after, std::size_t most, PageHandler done)
 {
-    after_refresh([this, after, most, done = std::move(done)] {
+    auto answer = [this, after, most, done = std::move(done)] {
         Page page;
         page.next =
             relay_.list(after, most, [&](session::OwnerId owner, const protocol::SessionReport& r) {
@@ -92,7 +92,12 @@ void LocalLink::session_page(std::uint64_t after, std::size_t most, PageHandler 
             });
         page.sessions += page.sessions.empty() ? "[]" : "]";
         done(std::move(page));
-    });
+    };
+    // One look at the counters is enough for all pages of a list.
+    if (after == 0)
+        after_refresh(std::move(answer));
+    else
+        answer();
 }
 
 void LocalLink::summary(TextHandler done)
