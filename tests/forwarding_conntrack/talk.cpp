@@ -59,12 +59,12 @@ void Talk::listen(Way& way)
     }
 }
 
-bool Talk::await_more(std::uint64_t packets) const
+bool Talk::await_more(std::uint64_t packets, std::chrono::seconds patience) const
 {
     const std::uint64_t wanted[] = {ways_[0].received + packets, ways_[1].received + packets};
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto end = std::chrono::steady_clock::now() + patience;
     while (ways_[0].received < wanted[0] || ways_[1].received < wanted[1]) {
-        if (std::chrono::steady_clock::now() > patience)
+        if (std::chrono::steady_clock::now() > end)
             return false;
         std::this_thread::sleep_for(pause);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -25,8 +26,9 @@ public:
     Talk& operator=(const Talk&) = delete;
     ~Talk();
 
-    /// Waits until so many more packets of each direction have arrived; false after 10 s.
-    bool await_more(std::uint64_t packets) const;
+    /// Waits until so many more packets of each direction have arrived; false after `patience`.
+    bool await_more(std::uint64_t packets,
+                    std::chrono::seconds patience = std::chrono::seconds(10)) const;
     /// Stops both and waits for what is under way.
     void hang_up();
 
