@@ -115,6 +115,14 @@ std::string Lab::ask(const std::string& command)
     return answer;
 }
 
+std::string Lab::ask_phones(const std::string& command) const
+{
+    enter(phones_);
+    const std::string answer = ask(command);
+    enter(relay_);
+    return answer;
+}
+
 void Lab::sysctl(const std::string& name, const std::string& value)
 {
     std::ofstream file("/proc/sys/" + name);

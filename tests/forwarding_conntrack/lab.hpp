@@ -36,6 +36,7 @@ public:
     void phones(const std::string& command) const;
     /// What it prints.
     static std::string ask(const std::string& command);
+    std::string ask_phones(const std::string& command) const;
     static void sysctl(const std::string& name, const std::string& value);
     static std::string sysctl(const std::string& name);
 
