@@ -33,16 +33,12 @@ constexpr std::string_view prefix = "mediaproxyd_";
 constexpr std::size_t longest_owner = 128;    ///< a table name has 255 at most
 constexpr std::size_t elements_at_once = 500; ///< one list has 64 KiB at most
 
-constexpr std::uint32_t chains_and_sets = 5;
-
 constexpr std::int32_t before_raw = -310;
 constexpr std::int32_t raw = -300;
 constexpr std::int32_t source_nat = 100;
 
 // Data types as nft(8) numbers them, so that it can print the sets.
 constexpr std::uint32_t type_ipv4 = 7, type_ipv6 = 8, type_port = 13, type_bits = 6;
-
-constexpr std::uint8_t icmp_redirect = 5, icmp6_redirect = 137;
 
 /// A name that nft(8) can read back, and no other owner's.
 std::string table_name(const std::string& owner)
@@ -134,6 +130,7 @@ void GuardTable::build()
 {
     needs_.clear();
     rules_ = 0;
+    parts_ = 0;
     add_table(NFT_MSG_NEWTABLE, NLM_F_CREATE);
     add_set("fast4", (type_ipv4 << type_bits) | type_port, 8);
     add_set("fast6", (type_ipv6 << type_bits) | type_port, 20);
@@ -141,7 +138,6 @@ void GuardTable::build()
     // Empty, but one chain of this type brings address translation in.
     add_chain("translate", "nat", NF_INET_POST_ROUTING, source_nat);
     needs_[batch_.sequence()] = "address translation (CONFIG_NF_NAT, CONFIG_NFT_NAT)";
-    add_chain("answers", "filter", NF_INET_LOCAL_OUT, raw);
     add_rules();
 }
 
@@ -156,6 +152,7 @@ void GuardTable::add_set(const char* set, std::uint32_t key_type, std::uint32_t 
     nftnl_set_set_u32(made, NFTNL_SET_ID, key_size);
     nftnl_set_nlmsg_build_payload(&batch_.add(NFT_MSG_NEWSET, NFPROTO_INET, NLM_F_CREATE), made);
     nftnl_set_free(made);
+    ++parts_;
 }
 
 void GuardTable::add_chain(const char* chain, const char* type, std::uint32_t hook,
@@ -170,6 +167,7 @@ void GuardTable::add_chain(const char* chain, const char* type, std::uint32_t ho
     nftnl_chain_nlmsg_build_payload(&batch_.add(NFT_MSG_NEWCHAIN, NFPROTO_INET, NLM_F_CREATE),
                                     made);
     nftnl_chain_free(made);
+    ++parts_;
 }
 
 void GuardTable::add_rule(const Rule& rule, const char* what)
@@ -181,7 +179,7 @@ void GuardTable::add_rule(const Rule& rule, const char* what)
 
 void GuardTable::add_rules()
 {
-    constexpr std::uint8_t udp = IPPROTO_UDP, icmp = IPPROTO_ICMP, icmp6 = IPPROTO_ICMPV6;
+    constexpr std::uint8_t udp = IPPROTO_UDP;
     constexpr std::uint8_t ipv4 = NFPROTO_IPV4, ipv6 = NFPROTO_IPV6, one_hop = 1;
     constexpr auto network = NFT_PAYLOAD_NETWORK_HEADER, transport = NFT_PAYLOAD_TRANSPORT_HEADER;
     const char* zones = "zones of connection tracking (CONFIG_NF_CONNTRACK_ZONES, CONFIG_NFT_CT)";
@@ -201,21 +199,11 @@ void GuardTable::add_rules()
     fast6.payload(network, 7, 1, 0).compare(NFT_CMP_GT, 0, one_hop);
     add_rule(fast6.zone(zone_).verdict(NF_ACCEPT), zones);
 
-    // Behind one device the phones would be told to bypass us.
-    Rule redirect4(name_, "answers");
-    redirect4.meta(NFT_META_L4PROTO, 0).compare(NFT_CMP_EQ, 0, icmp);
-    redirect4.payload(transport, 0, 1, 0).compare(NFT_CMP_EQ, 0, icmp_redirect);
-    add_rule(redirect4.verdict(NF_DROP), "nf_tables (CONFIG_NF_TABLES_INET)");
-
-    Rule redirect6(name_, "answers");
-    redirect6.meta(NFT_META_L4PROTO, 0).compare(NFT_CMP_EQ, 0, icmp6);
-    redirect6.payload(transport, 0, 1, 0).compare(NFT_CMP_EQ, 0, icmp6_redirect);
-    add_rule(redirect6.verdict(NF_DROP), "nf_tables (CONFIG_NF_TABLES_INET)");
-
     if (!untracked_)
         return;
     const std::uint16_t first = htons(untracked_->first), last = htons(untracked_->last);
-    Rule in(name_, "switch"), out(name_, "answers");
+    add_chain("own", "filter", NF_INET_LOCAL_OUT, raw);
+    Rule in(name_, "switch"), out(name_, "own");
     in.meta(NFT_META_L4PROTO, 0).compare(NFT_CMP_EQ, 0, udp).payload(transport, 2, 2, 0);
     in.compare(NFT_CMP_GTE, 0, first).compare(NFT_CMP_LTE, 0, last).local_destination();
     add_rule(in.notrack(), "the setting untracked_ports (CONFIG_NFT_FIB_INET, CONFIG_NFT_CT)");
@@ -321,7 +309,7 @@ bool GuardTable::intact(std::size_t flows4, std::size_t flows6)
             if (mnl_attr_get_type(&attribute) == NFTA_RULE_HANDLE)
                 ++rules;
         });
-    return parts == chains_and_sets && rules == rules_ && element_count("fast4") == 2 * flows4 &&
+    return parts == parts_ && rules == rules_ && element_count("fast4") == 2 * flows4 &&
            element_count("fast6") == 2 * flows6;
 }
 

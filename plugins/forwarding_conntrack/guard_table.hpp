@@ -75,6 +75,7 @@ private:
     std::optional<PortRange> untracked_;
     std::map<std::uint32_t, const char*> needs_; ///< what the message of that sequence needs
     std::size_t rules_ = 0;
+    std::uint32_t parts_ = 0;      ///< sets and chains
     std::uint32_t generation_ = 0; ///< of the ruleset, as far as we know it
 };
 

@@ -26,11 +26,11 @@ void check_perfect(const Talk::Direction& way)
     CHECK(way.wrong_source == 0);
 }
 
-/// Reads, as the host does, until `reached`; false after ten seconds.
+/// Reads, as the host does, until `reached`; false after twenty seconds.
 template <typename Reached>
 bool read_until(PluginHost& host, Reached&& reached)
 {
-    const auto patience = std::chrono::steady_clock::now() + 10s;
+    const auto patience = std::chrono::steady_clock::now() + 20s;
     while (!reached(host.read())) {
         if (std::chrono::steady_clock::now() > patience)
             return false;
@@ -242,7 +242,7 @@ TEST_CASE("a firewall that would swallow forwarded packets keeps calls on the sl
     const std::string wall = "nft 'table inet wall { chain forward { type filter hook forward "
                              "priority 0; policy drop; ";
     const auto refused = [&](const std::string& rules) {
-        Lab::relay("nft delete table inet wall 2>/dev/null; " + wall + rules + " } }'");
+        Lab::relay("nft delete table inet wall 2>/dev/null; " + wall + rules + " }; }'");
         PluginHost host(PLUGIN_PATH, {});
         host.adopt({});
         std::string message;
@@ -263,11 +263,10 @@ TEST_CASE("a firewall that would swallow forwarded packets keeps calls on the sl
     CHECK(!refused("ct state established,related accept;"));
     CHECK(!refused("ct state vmap { established : accept, invalid : drop };"));
     CHECK(!refused("counter accept;"));
-    Lab::relay("nft 'table inet wall { chain known { ct state established accept; } }'");
-    Lab::relay("nft delete table inet wall");
     Lab::relay(
-        "nft 'table inet wall { chain known { ct state established accept; } ; chain forward "
-        "{ type filter hook forward priority 0; policy drop; jump known; } }'");
+        "nft delete table inet wall; nft 'table inet wall { chain known { ct state established "
+        "accept; }; chain forward { type filter hook forward priority 0; policy drop; jump "
+        "known; }; }'");
     PluginHost host(PLUGIN_PATH, {});
     host.adopt({});
     CHECK(host.install(call.flow(1)) == MP_OK);
