@@ -343,16 +343,17 @@ void Backend::put_back(FlowSpan flows)
         return;
     std::vector<int> errors(flows.size());
     make_entries(flows, errors.data());
-    std::size_t lost = 0;
+    std::vector<Flow*> back;
     for (std::size_t i = 0; i < flows.size(); ++i) {
         if (errors[i] == 0)
-            continue;
-        ++lost;
-        events_->lost(host_, flows[i]->id, MP_FLOW_DELETED);
+            back.push_back(flows[i]);
+        else
+            events_->lost(host_, flows[i]->id, MP_FLOW_DELETED);
     }
+    switch_on(back);
     log(MP_LOG_WARNING, std::to_string(flows.size()) +
                             " entries were deleted by someone or expired; " +
-                            std::to_string(flows.size() - lost) + " of them are back");
+                            std::to_string(back.size()) + " of them are back");
 }
 
 void Backend::watch_ruleset()

@@ -30,8 +30,9 @@ using mediaproxy::plugin_support::error_of;
 using mediaproxy::plugin_support::fail;
 
 constexpr std::string_view prefix = "mediaproxyd_";
-constexpr std::size_t longest_owner = 128;    ///< a table name has 255 at most
-constexpr std::size_t elements_at_once = 500; ///< one list has 64 KiB at most
+constexpr std::size_t longest_owner = 128;  ///< a table name has 255 at most
+constexpr std::size_t flows_at_once = 5000; ///< more do not fit into one transaction
+constexpr std::size_t flows_a_list = 500;   ///< a list of elements has 64 KiB at most
 
 constexpr std::int32_t before_raw = -310;
 constexpr std::int32_t raw = -300;
@@ -109,8 +110,10 @@ int GuardTable::rebuild(FlowSpan flows)
     add_table(NFT_MSG_NEWTABLE, NLM_F_CREATE); // so that there is one to delete
     add_table(NFT_MSG_DELTABLE, 0);
     build();
-    add_all(NFT_MSG_NEWSETELEM, flows);
-    return commit();
+    const FlowSpan at_once = flows.first(std::min(flows.size(), flows_at_once));
+    add_all(NFT_MSG_NEWSETELEM, at_once);
+    const int error = commit();
+    return error != 0 ? error : switch_on(flows.subspan(at_once.size()));
 }
 
 void GuardTable::drop()
@@ -234,18 +237,19 @@ int GuardTable::switch_off(FlowSpan flows)
 
 int GuardTable::switch_all(std::uint16_t message_type, FlowSpan flows)
 {
-    if (flows.empty())
-        return 0;
-    batch_.begin();
-    add_all(message_type, flows);
-    return commit();
+    int error = 0;
+    for (std::size_t start = 0; start < flows.size() && error == 0; start += flows_at_once) {
+        batch_.begin();
+        add_all(message_type, flows.subspan(start, std::min(flows_at_once, flows.size() - start)));
+        error = commit();
+    }
+    return error;
 }
 
 void GuardTable::add_all(std::uint16_t message_type, FlowSpan flows)
 {
-    for (std::size_t start = 0; start < flows.size(); start += elements_at_once) {
-        const FlowSpan piece =
-            flows.subspan(start, std::min(elements_at_once, flows.size() - start));
+    for (std::size_t start = 0; start < flows.size(); start += flows_a_list) {
+        const FlowSpan piece = flows.subspan(start, std::min(flows_a_list, flows.size() - start));
         for (const std::uint8_t family : {4, 6})
             add_elements(message_type, piece, family);
     }

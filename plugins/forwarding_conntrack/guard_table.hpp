@@ -34,7 +34,7 @@ public:
     /// In one step: a new table with these flows switched on instead of whatever is there. 0 or an
     /// errno.
     int rebuild(FlowSpan flows);
-    /// In one step all of these flows; 0 or an errno, and then none.
+    /// In one step all of these flows (5000 a step); 0 or an errno, and then none.
     int switch_on(FlowSpan flows);
     int switch_off(FlowSpan flows);
     void drop();
