@@ -183,7 +183,7 @@ mp_status Backend::install(std::span<const mp_flow* const> flows, mp_status* eac
     for (std::size_t k = 0; k < fresh.size(); ++k) {
         note(places[k], outcomes[k], why);
         if (outcomes[k] != MP_OK)
-            flows_.erase(fresh[k]->id);
+            flows_.extract(fresh[k]->id);
     }
     return first;
 }
@@ -273,18 +273,20 @@ mp_status Backend::replace(const mp_flow& flow, mp_flow_reading& until_now, mp_e
 mp_status Backend::remove(std::span<const mp_flow_id> ids, mp_flow_reading* finals, mp_error& error)
 {
     mp_status status = MP_OK;
+    std::vector<std::unique_ptr<Flow>> owned;
     std::vector<Flow*> leaving;
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < ids.size(); ++i) {
         finals[i] = {ids[i], {}, {}, -1, -1};
-        Flow* flow = flows_.find(ids[i]);
+        auto flow = flows_.extract(ids[i]);
         if (flow == nullptr) {
             status = fail(&error, MP_E_INVALID,
                           "flow " + std::to_string(ids[i]) + ": it is not installed");
             continue;
         }
-        leaving.push_back(flow);
+        leaving.push_back(flow.get());
         places.push_back(i);
+        owned.push_back(std::move(flow));
     }
     // From here on packets reach the sockets, so the counters stand still.
     table_.switch_off(leaving);
@@ -294,7 +296,6 @@ mp_status Backend::remove(std::span<const mp_flow_id> ids, mp_flow_reading* fina
         if (states[k].error == 0)
             leaving[k]->seen = states[k].traffic;
         finals[places[k]] = leaving[k]->reading();
-        flows_.erase(leaving[k]->id);
     }
     return status;
 }

@@ -40,14 +40,15 @@ public:
         return added;
     }
 
-    void erase(mp_flow_id id)
+    /// Null when there is no such flow.
+    std::unique_ptr<Flow> extract(mp_flow_id id)
     {
-        const auto found = flows_.find(id);
-        if (found == flows_.end())
-            return;
-        locals_.erase(key(found->second->caller_local));
-        locals_.erase(key(found->second->callee_local));
-        flows_.erase(found);
+        auto node = flows_.extract(id);
+        if (node.empty())
+            return nullptr;
+        locals_.erase(key(node.mapped()->caller_local));
+        locals_.erase(key(node.mapped()->callee_local));
+        return std::move(node.mapped());
     }
 
     std::vector<mp_flow_id> ids() const
