@@ -125,10 +125,14 @@ TEST_CASE("finals are exact: what was forwarded and what reached the socket is w
     const int size = 256 << 20;
     setsockopt(call.relay_caller.fd(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     // The sender's processor also forwards, while this one takes the flow back.
-    std::atomic<bool> stopping{false};
+    std::atomic<bool> stopping{false}, pausing{false};
     std::atomic<std::uint64_t> sent{0};
     std::thread flood([&] {
         while (!stopping) {
+            if (pausing) {
+                std::this_thread::yield();
+                continue;
+            }
             call.caller.send(call.relay_caller.endpoint(), "x");
             ++sent;
         }
@@ -144,7 +148,9 @@ TEST_CASE("finals are exact: what was forwarded and what reached the socket is w
         while (sent < before + 50)
             std::this_thread::yield();
         forwarded += host.remove(1).from_caller.packets;
+        pausing = true; // else draining might never end
         drain();
+        pausing = false;
     }
     stopping = true;
     flood.join();
