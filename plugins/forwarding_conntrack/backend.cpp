@@ -152,9 +152,12 @@ mp_status Backend::check(const mp_flow& flow, mp_error& error)
         return fail(&error, MP_E_AGAIN,
                     "the firewall drops what is forwarded: " + blocking_ +
                         " has policy drop and accepts no established connections");
-    if (flow.caller_local.family == 6)
-        return sysctls_.require("net/ipv6/conf/all/forwarding", "1", error);
-    return MP_OK;
+    if (flow.caller_local.family == 4 || forwards_ipv6_)
+        return MP_OK;
+    // Not before it is needed: a host that forwards no longer listens to router advertisements.
+    const mp_status status = sysctls_.require("net/ipv6/conf/all/forwarding", "1", error);
+    forwards_ipv6_ = status == MP_OK;
+    return status;
 }
 
 mp_status Backend::install(std::span<const mp_flow* const> flows, mp_status* each, mp_error& error)
@@ -400,8 +403,12 @@ void Backend::watch_forward_chains(bool changed)
 void Backend::clean_up()
 {
     table_.drop();
-    const std::vector<Flow*> flows = all();
-    entries_.clear(flows);
+    std::vector<Flow> left; // all of our mark, more than the flows only if something went wrong
+    known_.list(left);
+    std::vector<Flow*> entries = all();
+    for (Flow& entry : left)
+        entries.push_back(&entry);
+    entries_.clear(entries);
     if (table_.others_present())
         log(MP_LOG_INFO, "the sysctls stay: another daemon needs them");
     else

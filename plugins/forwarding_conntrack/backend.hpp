@@ -66,6 +66,7 @@ private:
     Entries known_;   ///< read through questions_
     GuardTable table_;
     Reader reader_;
+    bool forwards_ipv6_ = false;
     bool switching_on_again_ = false; ///< the table was lost: its sets fill as flows are read
     bool chains_changed_ = true;      ///< since they were looked at
     std::int64_t chains_seen_ms_ = 0;

@@ -121,6 +121,25 @@ TEST_CASE("an install finds that the table was deleted and makes it again")
     CHECK(first.callee.receive() == "hello");
 }
 
+TEST_CASE("a sysctl that somebody sets back is set again with the next reading")
+{
+    const Lab lab;
+    const LabCall call(lab), six(lab, Family::ipv6);
+    PluginHost host(PLUGIN_PATH, {});
+    host.adopt({});
+    REQUIRE(host.install({call.flow(1), six.flow(2)}) == std::vector<mp_status>{MP_OK, MP_OK});
+    const std::vector<std::string> names{"net/netfilter/nf_conntrack_acct", "net/ipv4/ip_forward",
+                                         "net/ipv6/conf/all/forwarding"};
+    for (const std::string& name : names)
+        Lab::sysctl(name, "0");
+    host.read();
+    for (const std::string& name : names)
+        CHECK(Lab::sysctl(name) == "1");
+    CHECK(host.logged("somebody set net/ipv4/ip_forward to 0"));
+    six.caller.send(six.relay_caller.endpoint(), "hello");
+    CHECK(six.callee.receive() == "hello");
+}
+
 TEST_CASE("a call on hold outlives the kernel's own timeout")
 {
     const Lab lab;
