@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lab.hpp"
@@ -59,6 +63,33 @@ TEST_CASE("without CAP_NET_ADMIN the back end refuses and names it")
         CHECK(refused.status == MP_E_DENIED);
         CHECK(std::string(refused.what()) == "the capability CAP_NET_ADMIN is missing");
     }
+}
+
+TEST_CASE("a sysctl that cannot be written is named with its value")
+{
+    const Lab lab;
+    Lab::sysctl("net/netfilter/nf_conntrack_acct", "1");
+    Lab::sysctl("net/ipv4/ip_forward", "0");
+    const pid_t child = fork(); // its mounts end with it
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        if (unshare(CLONE_NEWNS) != 0 ||
+            std::system("mount --make-rprivate / && mount --bind /proc/sys /proc/sys && "
+                        "mount -o remount,bind,ro /proc/sys") != 0)
+            _exit(2);
+        try {
+            PluginHost host(PLUGIN_PATH, {});
+        } catch (const Refused& refused) {
+            const std::string sentence = "net/ipv4/ip_forward is 0 and must be 1, but it cannot be "
+                                         "written: Read-only file system";
+            _exit(refused.status == MP_E_DENIED && refused.what() == sentence ? 0 : 1);
+        }
+        _exit(3);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(Lab::ask("nft list tables").empty());
 }
 
 TEST_CASE("an ordinary end leaves nothing behind")
