@@ -76,7 +76,9 @@ TEST_CASE(
     const Lab lab;
     const LabCall call(lab, GENERATE(Family::ipv4, Family::ipv6));
     SlowRelay slow(call);
-    PluginHost host(PLUGIN_PATH, {});
+    PluginHost host(PLUGIN_PATH,
+                    GENERATE(forwarding_test::SettingList{},
+                             forwarding_test::SettingList{{"untracked_ports", "1024:65536"}}));
     host.adopt({});
     Talk talk(call);
     std::uint64_t in_kernel = 0;
