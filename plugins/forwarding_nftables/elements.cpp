@@ -98,8 +98,9 @@ Data make_data(Family family, const mp_endpoint& source, const mp_endpoint& dest
     data.append(source.address, address_size(family));
     data.append(destination.address, address_size(family));
     data.append(ports, sizeof ports);
-    data.append(&ports[1], sizeof ports[1]);
-    if (hop != nullptr) {
+    if (hop == nullptr) {
+        data.append(&ports[1], sizeof ports[1]);
+    } else { // nft knows five fields at most: the second port is not shown
         data.append(&hop->device, sizeof hop->device);
         data.append(hop->address.data(), address_size(family));
     }

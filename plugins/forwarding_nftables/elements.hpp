@@ -48,8 +48,8 @@ private:
 
 /// saddr . daddr . sport . dport of a packet that arrives.
 using Key = Fields<40>;
-/// The same of the packet that leaves; on devices also the device and the next hop.
-using Data = Fields<60>;
+/// The same of the packet that leaves; on devices saddr . daddr . ports . device . next hop.
+using Data = Fields<56>;
 
 struct KeyHash {
     std::size_t operator()(const Key& key) const noexcept;

@@ -22,10 +22,9 @@ constexpr std::uint32_t loopback_index = 1; // of every network namespace
 struct Places {
     unsigned protocol, ttl, addresses;
     unsigned address_words;
-    unsigned data_word; ///< IPv6's data takes the place of its key: both do not fit
 };
-constexpr Places ipv4{9, 8, 12, 1, 4};
-constexpr Places ipv6{6, 7, 8, 4, 0};
+constexpr Places ipv4{9, 8, 12, 1};
+constexpr Places ipv6{6, 7, 8, 4};
 
 void match_arrival(RuleBuilder& rule, const PacketRule& wanted)
 {
@@ -69,23 +68,24 @@ RuleBuilder packet_rule(const PacketRule& wanted)
     match_whole_udp(rule, wanted, at);
 
     // Loads of up to four bytes are the fast ones, so ports and IPv4 addresses come one by one.
-    const unsigned ports = 2 * at.address_words;
+    const unsigned ports = 2 * at.address_words, hop = ports + 1;
     rule.load_payload(network, at.addresses, bytes, 0);
     rule.load_payload(network, at.addresses + bytes, bytes, at.address_words);
     rule.load_payload(transport, 0, 2, ports);
     rule.load_payload(transport, 2, 2, ports + 1);
-    rule.look_up(wanted.map, wanted.map_id, 0, at.data_word);
+    // The data takes the place of the key: with IPv6 there is no room for both.
+    rule.look_up(wanted.map, wanted.map_id, 0, 0);
 
     if (wanted.protocol != NFPROTO_NETDEV)
         rule.notrack();
-    rule.write_payload(transport, 0, 4, at.data_word + ports);
-    if (wanted.family == Family::ipv4)
-        rule.write_ipv4_header(at.addresses, 2 * bytes, at.data_word);
-    else
-        rule.write_payload(network, at.addresses, 2 * bytes, at.data_word);
+    if (wanted.family == Family::ipv4) {
+        rule.write_payload(transport, 0, 4, ports);
+        rule.write_ipv4_header(at.addresses, 2 * bytes, 0);
+    } else {
+        rule.write_payload(network, at.addresses, 2 * bytes + 4, 0); // UDP follows at once
+    }
     if (wanted.protocol == NFPROTO_NETDEV)
-        rule.forward(at.data_word + ports + 2, at.data_word + ports + 3,
-                     wanted.family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+        rule.forward(hop, hop + 1, wanted.family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
     return rule;
 }
 

@@ -64,6 +64,12 @@ std::uint32_t key_type(Family family)
     return concatenation({address, address, nft_inet_service, nft_inet_service});
 }
 
+std::uint32_t routed_data_type(Family family)
+{
+    const std::uint32_t address = family == Family::ipv4 ? nft_ipv4_address : nft_ipv6_address;
+    return concatenation({address, address, nft_inet_service, nft_iface_index, address});
+}
+
 const std::array<std::uint8_t, 3> all_protocols{NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV};
 
 std::span<const std::byte> dump_request(std::array<std::byte, 512>& room, std::uint16_t type,
@@ -205,11 +211,7 @@ void Ruleset::put_table(std::uint16_t type, const Names& names, std::uint16_t fl
 
 void Ruleset::put_map(const Names& names, Family family, std::uint32_t id)
 {
-    const bool v4 = family == Family::ipv4;
     const bool routed = names.protocol == NFPROTO_NETDEV;
-    const std::uint32_t data_type = routed ? key_type(family) << 12 | nft_iface_index << 6 |
-                                                 (v4 ? nft_ipv4_address : nft_ipv6_address)
-                                           : key_type(family);
     const Hop hop{};
     const auto data = make_data(family, {}, {}, routed ? &hop : nullptr);
     const SetPtr set(nftnl_set_alloc());
@@ -219,7 +221,8 @@ void Ruleset::put_map(const Names& names, Family family, std::uint32_t id)
     nftnl_set_set_u32(set.get(), NFTNL_SET_FLAGS, NFT_SET_MAP);
     nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_TYPE, key_type(family));
     nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_LEN, key_size(family));
-    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE, data_type);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE,
+                      routed ? routed_data_type(family) : key_type(family));
     nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_LEN,
                       static_cast<std::uint32_t>(data.bytes().size()));
     nftnl_set_set_u32(set.get(), NFTNL_SET_DESC_SIZE, layout_.settings().map_size);

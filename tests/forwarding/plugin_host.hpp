@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -30,12 +29,18 @@ struct Stray {
     std::string data;
 };
 
+/// Who the daemon is.
+struct HostIdentity {
+    std::string owner = "test";
+    std::string state_dir;
+};
+
 /// The least daemon that a forwarding back end can live in: loads the shared object, makes one
 /// instance and keeps what it reports.
 class PluginHost
 {
 public:
-    PluginHost(const std::string& path, const SettingList& settings);
+    PluginHost(const std::string& path, const SettingList& settings, HostIdentity identity = {});
     PluginHost(const PluginHost&) = delete;
     PluginHost& operator=(const PluginHost&) = delete;
     ~PluginHost();
@@ -44,10 +49,16 @@ public:
     std::uint32_t flags() const { return forwarding_->flags; }
 
     mp_status install(const mp_flow& flow, std::string* message = nullptr);
+    /// One burst; what became of each.
+    std::vector<mp_status> install(const std::vector<mp_flow>& flows,
+                                   std::string* message = nullptr);
     mp_status replace(const mp_flow& flow, mp_flow_reading& until_now);
     mp_status remove(const std::vector<mp_flow_id>& ids, std::vector<mp_flow_reading>& finals);
     mp_flow_reading remove(mp_flow_id id);
-    std::vector<mp_status> adopt(const std::vector<const mp_flow*>& flows);
+    std::vector<mp_status> adopt(const std::vector<const mp_flow*>& flows,
+                                 std::vector<mp_flow_reading>* so_far = nullptr);
+    /// Stops the plugin and leaves its flows forwarding.
+    void leave();
 
     /// Asks for all flows and waits for the last piece.
     std::map<mp_flow_id, mp_flow_reading> read();
@@ -58,6 +69,10 @@ public:
 
     std::vector<Stray> strays();
     std::vector<mp_flow_id> lost();
+    std::vector<std::string> log();
+
+    /// Turns of the event loop until `reached`, a few seconds at most; true when it was.
+    bool await(const std::function<bool()>& reached);
 
 private:
     /// What callbacks get, with the way back. mp_host comes first.
@@ -71,17 +86,31 @@ private:
         return *reinterpret_cast<const Bridge*>(host)->self;
     }
     void load(const std::string& path);
-    bool await(const std::function<bool()>& reached);
+    void offer_services();
+    void offer_events();
+    void wake();
+    void turn(int patience_ms);
 
     void* library_ = nullptr;
     const mp_plugin* plugin_ = nullptr;
     const mp_forwarding* forwarding_ = nullptr;
     void* instance_ = nullptr;
+    HostIdentity identity_;
     Bridge bridge_{};
     mp_flow_events events_{};
 
-    std::mutex mutex_;
-    std::condition_variable changed_;
+    struct Watch {
+        int fd;
+        void (*call)(void*, std::uint32_t);
+        void* user;
+    };
+    std::map<std::uint32_t, Watch> watches_; ///< by number
+    std::uint32_t last_watch_ = 0;
+    int wake_ = -1; ///< an eventfd
+
+    std::mutex mutex_; ///< for all below
+    std::vector<std::pair<void (*)(void*), void*>> posted_;
+    std::vector<std::string> log_;
     std::vector<Stray> strays_;
     std::vector<mp_flow_id> lost_;
     std::map<mp_flow_id, mp_flow_reading> readings_;
