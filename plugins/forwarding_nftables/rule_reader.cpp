@@ -136,9 +136,7 @@ void Walker::fib(const nftnl_expr* expression)
     target.reset();
     if ((flags & NFTA_FIB_F_SADDR) == 0 || (flags & NFTA_FIB_F_IIF) == 0)
         return;
-    if ((flags & NFTA_FIB_F_PRESENT) != 0)
-        target = Bytes{0};
-    else if (result == NFT_FIB_RESULT_OIF)
+    if ((flags & NFTA_FIB_F_PRESENT) != 0 || result == NFT_FIB_RESULT_OIF)
         target = bytes_of(std::uint32_t{0});
 }
 
@@ -167,7 +165,7 @@ void Walker::compare(const nftnl_expr* expression)
     std::uint32_t size = 0;
     const void* value = nftnl_expr_get(expression, NFTNL_EXPR_CMP_DATA, &size);
     const std::uint32_t operation = nftnl_expr_get_u32(expression, NFTNL_EXPR_CMP_OP);
-    if (!source || value == nullptr || size != source->size() ||
+    if (!source || value == nullptr || size > source->size() ||
         (operation != NFT_CMP_EQ && operation != NFT_CMP_NEQ)) {
         maybe();
         return;

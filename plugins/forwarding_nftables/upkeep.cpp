@@ -122,14 +122,18 @@ void Backend::start_dump()
 
 void Backend::on_dump()
 {
-    const auto step =
-        dump_->next([&](const Key& key, std::span<const std::byte>, const mp_traffic& counted) {
+    const auto step = dump_->next(
+        [&](const Key& key, std::span<const std::byte> data, const mp_traffic& counted) {
             const auto [flow, side] = flows_.find(key);
-            // A flow that is younger than the dump may be one of its dead predecessor's elements.
+            // What the dump has of a flow that is younger may be a dead predecessor's.
             if (flow == nullptr || flow->made_in >= round_)
                 return;
-            flow->ways[side].count(counted);
-            flow->ways[side].seen_in = round_;
+            Way& way = flow->ways[side];
+            way.count(counted);
+            way.seen_in = round_;
+            const auto ours = way.data.bytes();
+            if (!std::equal(data.begin(), data.end(), ours.begin(), ours.end()))
+                report_lost(*flow, MP_FLOW_DELETED);
         });
     if (step != MapDump::Step::more && dumping_)
         finish_dump();

@@ -17,7 +17,7 @@ void load_rules(const KernelLab& lab, const std::string& rules)
 
 std::string forward_chain(const std::string& rules, const std::string& policy)
 {
-    return "table inet guard {\n chain fwd {\n type filter hook forward priority 0; policy " +
+    return "table inet guard {\n chain guarding {\n type filter hook forward priority 0; policy " +
            policy + ";\n" + rules + "\n }\n}\n";
 }
 
@@ -143,9 +143,10 @@ TEST_CASE("the sentence tells which chain and what to do")
         FAIL("was taken");
     } catch (const Refused& refused) {
         CHECK(refused.what() ==
-              std::string("the chain inet guard fwd (hook forward) drops forwarded IPv4 media; add "
-                          "\"ct state untracked accept\" to it, or set devices, or forward_chain = "
-                          "\"trust\" if it lets media through"));
+              std::string(
+                  "the chain inet guard guarding (hook forward) drops forwarded IPv4 media; add "
+                  "\"ct state untracked accept\" to it, or set devices, or forward_chain = "
+                  "\"trust\" if it lets media through"));
     }
 }
 
@@ -162,11 +163,11 @@ TEST_CASE("when a firewall begins to drop, flows come back to the slow path, unt
     host->remove(1);
     std::string message;
     CHECK(host->install(call.flow(2), &message) == MP_E_AGAIN);
-    CHECK(message.find("the chain inet guard fwd") != std::string::npos);
+    CHECK(message.find("the chain inet guard guarding") != std::string::npos);
     call.caller.send(call.relay_caller.endpoint(), "slow");
     CHECK(call.relay_caller.receive() == "slow");
 
-    lab.run("nft add rule inet guard fwd ct state untracked accept");
+    lab.run("nft add rule inet guard guarding ct state untracked accept");
     REQUIRE(host->await([&, asked = 0]() mutable { return ++asked > 3; }));
     host->read();
     host->read();

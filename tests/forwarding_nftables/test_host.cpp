@@ -190,7 +190,8 @@ TEST_CASE("a refused start leaves nothing behind")
 {
     const KernelLab lab;
     lab.run("nft add table ip guard");
-    lab.run("nft add chain ip guard fwd '{ type filter hook forward priority 0; policy drop; }'");
+    lab.run(
+        "nft add chain ip guard guarding '{ type filter hook forward priority 0; policy drop; }'");
     KernelLab::set_sysctl(forward, "0");
     CHECK(refusal(lab) != "taken");
     CHECK(KernelLab::sysctl(forward) == "0");
