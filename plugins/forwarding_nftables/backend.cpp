@@ -40,7 +40,8 @@ std::unique_ptr<Backend> Backend::create(HostLink host, const Settings& settings
 
 Backend::Backend(HostLink host, const Settings& settings, std::unique_ptr<NetlinkSocket> socket)
     : host_(host), layout_(host.owner(), settings), socket_(std::move(socket)), batch_(*socket_),
-      ruleset_(layout_, *socket_, batch_), writer_(layout_, batch_), firewall_(layout_, *socket_),
+      ruleset_(layout_, *socket_, batch_), writer_(layout_, batch_, flows_),
+      firewall_(layout_, *socket_),
       environment_(sysctl_file(host), [host](mp_log_level level, const std::string& message) {
           host.log(level, message);
       })
@@ -291,22 +292,20 @@ mp_status Backend::replace(const mp_flow& wanted, mp_flow_reading& until_now, mp
 
 mp_status Backend::remove(std::span<const mp_flow_id> ids, mp_flow_reading* finals, mp_error& error)
 {
-    mp_status status = MP_OK;
-    std::vector<std::unique_ptr<Flow>> taken(ids.size());
     std::vector<Flow*> flows;
     flows.reserve(ids.size());
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        finals[i] = {ids[i], {}, {}, -1, -1};
-        taken[i] = flows_.take(ids[i]);
-        if (taken[i] != nullptr)
-            flows.push_back(taken[i].get());
-        else
-            status = fail(&error, MP_E_INVALID, sentence_of(ids[i], "is not installed"));
+    for (const mp_flow_id id : ids) {
+        if (Flow* flow = flows_.find(id); flow != nullptr)
+            flows.push_back(flow);
     }
     writer_.remove(flows);
+    mp_status status = MP_OK;
     for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (taken[i] != nullptr)
-            finals[i] = taken[i]->reading();
+        finals[i] = {ids[i], {}, {}, -1, -1};
+        if (const auto taken = flows_.take(ids[i]); taken != nullptr)
+            finals[i] = taken->reading();
+        else
+            status = fail(&error, MP_E_INVALID, sentence_of(ids[i], "is not installed"));
     }
     return status;
 }

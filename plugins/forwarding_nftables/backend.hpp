@@ -89,6 +89,7 @@ private:
 
     HostLink host_;
     Layout layout_;
+    FlowTable flows_;
     std::unique_ptr<NetlinkSocket> socket_;
     NftBatch batch_;
     Ruleset ruleset_;
@@ -98,7 +99,6 @@ private:
     std::unique_ptr<Routes> routes_; ///< on devices only
     std::unique_ptr<MapDump> dump_;
     std::vector<std::uint32_t> watches_;
-    FlowTable flows_;
     bool built_ = false;
 
     std::array<std::string, 2> obstacles_; ///< by family: why nothing may be forwarded now

@@ -70,7 +70,7 @@ void read_element(const nlattr* element, const OnElement& on_element)
 
 } // namespace
 
-std::size_t KeyHash::operator()(const Key& key) const noexcept
+std::size_t KeyHash::operator()(const Key& key) const
 {
     const auto bytes = key.bytes();
     return std::hash<std::string_view>{}(

@@ -52,7 +52,8 @@ using Key = Fields<40>;
 using Data = Fields<56>;
 
 struct KeyHash {
-    std::size_t operator()(const Key& key) const noexcept;
+    /// Not noexcept, so that tables keep the hash beside the key.
+    std::size_t operator()(const Key& key) const;
 };
 
 /// Where the packets of one direction leave, for the netdev family.

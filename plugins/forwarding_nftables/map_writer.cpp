@@ -112,18 +112,14 @@ void MapWriter::add_ways(std::span<const FlowTable::Place> ways, std::span<int> 
 
 void MapWriter::remove(std::span<Flow* const> flows)
 {
-    std::unordered_map<Key, Way*, KeyHash> ways;
     std::vector<Change> changes;
     changes.reserve(flows.size());
-    for (Flow* flow : flows) {
+    for (const Flow* flow : flows)
         changes.push_back(change(NFT_MSG_DELSETELEM, *flow));
-        for (Way& way : flow->ways)
-            ways.emplace(way.key, &way);
-    }
     const OnElement on_element = [&](const Key& key, std::span<const std::byte>,
                                      const mp_traffic& counted) {
-        if (const auto found = ways.find(key); found != ways.end())
-            found->second->count(counted);
+        if (const auto [flow, side] = flows_.find(key); flow != nullptr)
+            flow->ways[side].count(counted);
     };
     carry_out(changes, Refused::leave_out, on_element);
 

@@ -17,7 +17,11 @@ class MapWriter
 public:
     using NftBatch = mediaproxy::plugin_support::NftBatch;
 
-    MapWriter(const Layout& layout, NftBatch& batch) : layout_(layout), batch_(batch) {}
+    /// `flows` knows the flow of every element that is removed.
+    MapWriter(const Layout& layout, NftBatch& batch, const FlowTable& flows)
+        : layout_(layout), batch_(batch), flows_(flows)
+    {
+    }
 
     /// Both ways of each flow, in one transaction (a thousand flows each). Where the kernel refuses
     /// one the others go in; `errors[i]` is 0 or the errno of flow i.
@@ -57,6 +61,7 @@ private:
 
     const Layout& layout_;
     NftBatch& batch_;
+    const FlowTable& flows_;
     std::uint32_t commits_ = 0;
 };
 

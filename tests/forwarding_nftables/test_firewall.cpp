@@ -101,8 +101,8 @@ TEST_CASE("what is said of forward chains is what the kernel does")
          true},
         {"table inet guard { chain inner { drop; }\n }\n" + forward_chain("goto inner", "accept"),
          false},
-        {"table ip guard { chain post { type filter hook postrouting priority 0; policy drop; }\n "
-         "}\n",
+        {"table ip guard { chain post { type filter hook postrouting priority 0; "
+         "ct state untracked drop; }\n }\n",
          false},
         {"table ip guard { chain pre { type filter hook prerouting priority -150; "
          "fib saddr . iif oif missing drop; }\n }\n",
