@@ -102,9 +102,10 @@ std::vector<Firewall::ChainPtr> Firewall::base_chains(Family family)
 
 const Firewall::Rules& Firewall::rules(const ChainName& chain)
 {
-    const auto [found, is_new] = known_.try_emplace(chain);
-    if (!is_new)
-        return found->second;
+    const auto place = known_.try_emplace(chain);
+    Rules& result = place.first->second;
+    if (!place.second)
+        return result;
     const auto& [protocol, table, name] = chain;
     std::array<std::byte, 1024> room;
     const auto request = dump_of(room, NFT_MSG_GETRULE, protocol, socket_.next_sequence(),
@@ -112,9 +113,9 @@ const Firewall::Rules& Firewall::rules(const ChainName& chain)
     socket_.exchange(request, [&](const nlmsghdr& message) {
         std::unique_ptr<nftnl_rule, FreeRule> rule(nftnl_rule_alloc());
         if (is_ours(message, NFT_MSG_NEWRULE) && nftnl_rule_nlmsg_parse(&message, rule.get()) == 0)
-            found->second.push_back(std::move(rule));
+            result.push_back(std::move(rule));
     });
-    return found->second;
+    return result;
 }
 
 Firewall::Verdict Firewall::walk(const ChainName& chain, Family family, unsigned depth)

@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +58,18 @@ void drop_net_admin()
     syscall(SYS_capget, &header, data);
     data[0].effective &= ~(1U << CAP_NET_ADMIN);
     data[0].permitted &= ~(1U << CAP_NET_ADMIN);
+    syscall(SYS_capset, &header, data);
+}
+
+/// As systemd starts a service with `AmbientCapabilities=CAP_NET_ADMIN`.
+void keep_net_admin_alone()
+{
+    constexpr uid_t nobody = 65534;
+    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    [[maybe_unused]] const auto changed = setresuid(nobody, nobody, nobody);
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2]{};
+    data[0].effective = data[0].permitted = 1U << CAP_NET_ADMIN;
     syscall(SYS_capset, &header, data);
 }
 
@@ -173,6 +186,25 @@ TEST_CASE("without CAP_NET_ADMIN the capability is named")
     });
     CHECK(said.find("-4 ") == 0);
     CHECK(said.find("CAP_NET_ADMIN") != std::string::npos);
+}
+
+TEST_CASE("CAP_NET_ADMIN alone is enough, sysctls included")
+{
+    const Hook hook = GENERATE(Hook::prerouting, Hook::devices);
+    const KernelLab lab;
+    KernelLab::set_sysctl(forward, "0");
+    const LabCall call(lab);
+    call.greet();
+    const std::string said = in_child([&]() -> std::string {
+        keep_net_admin_alone();
+        try {
+            const auto host = start(lab, settings_for(hook));
+            return host->install(call.flow(1)) == MP_OK ? "installed" : "refused";
+        } catch (const Refused& refused) {
+            return refused.what();
+        }
+    });
+    CHECK(said == "installed");
 }
 
 TEST_CASE("wrong settings are named")

@@ -29,6 +29,7 @@ void send_raw(const KernelLab& lab, const LabCall& call, const std::string& payl
 {
     const int fd = lab.raw_socket_at_phones(IPPROTO_RAW);
     std::string packet(sizeof(iphdr) + sizeof(udphdr), '\0');
+    packet += payload;
     auto& ip = *reinterpret_cast<iphdr*>(packet.data());
     auto& udp = *reinterpret_cast<udphdr*>(packet.data() + sizeof(iphdr));
     const mp_endpoint from = call.caller.endpoint(), to = call.relay_caller.endpoint();
@@ -42,7 +43,6 @@ void send_raw(const KernelLab& lab, const LabCall& call, const std::string& payl
     udp.dest = htons(to.port);
     udp.len = htons(static_cast<std::uint16_t>(sizeof(udphdr) + payload.size()));
     udp.check = checksum;
-    packet += payload;
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = ip.daddr;
