@@ -73,17 +73,13 @@ mp_status Backend::start(mp_error& error)
     dump_ = MapDump::open(error);
     if (dump_ == nullptr)
         return MP_E_UNSUPPORTED;
-    const mp_status status = watch(
-        dump_->fd(), [](void* self, std::uint32_t) { static_cast<Backend*>(self)->on_dump(); },
-        error);
+    const mp_status status = watch(dump_->fd(), on_event<&Backend::on_dump>, error);
     if (status != MP_OK || !layout_.settings().on_devices())
         return status;
     routes_ = Routes::open(error);
     if (routes_ == nullptr)
         return MP_E_UNSUPPORTED;
-    return watch(
-        routes_->fd(), [](void* self, std::uint32_t) { static_cast<Backend*>(self)->on_routes(); },
-        error);
+    return watch(routes_->fd(), on_event<&Backend::on_routes>, error);
 }
 
 mp_status Backend::watch(int fd, void (*call)(void*, std::uint32_t), mp_error& error)
@@ -157,6 +153,7 @@ void Backend::take_over(std::span<const mp_flow* const> flows, mp_status* each,
             flows_.add(std::move(flow));
         }
         std::vector<Key> leftovers;
+        leftovers.reserve(found.size());
         for (const auto& [key, entry] : found)
             leftovers.push_back(key);
         writer_.remove(family, leftovers);

@@ -19,6 +19,7 @@
 #include "map_writer.hpp"
 #include "routes.hpp"
 #include "ruleset.hpp"
+#include "support/failure.hpp"
 
 namespace forwarding_nftables
 {
@@ -59,6 +60,25 @@ private:
     Backend(HostLink host, const Settings& settings, std::unique_ptr<NetlinkSocket> socket);
     mp_status start(mp_error& error);
     mp_status watch(int fd, void (*call)(void*, std::uint32_t), mp_error& error);
+
+    /// What the host's loop calls; no exception goes back into it.
+    template <void (Backend::*Method)()>
+    static void run(void* self) noexcept
+    {
+        auto& backend = *static_cast<Backend*>(self);
+        mp_error error{};
+        const auto call = [&]() -> mp_status {
+            (backend.*Method)();
+            return MP_OK;
+        };
+        if (mediaproxy::plugin_support::guarded(&error, MP_E_FAILED, call) != MP_OK)
+            backend.host_.log(MP_LOG_ERROR, error.message);
+    }
+    template <void (Backend::*Method)()>
+    static void on_event(void* self, std::uint32_t) noexcept
+    {
+        run<Method>(self);
+    }
 
     // backend.cpp: what the host asks for
     std::unique_ptr<Flow> prepare(const mp_flow& wanted, mp_status& status, mp_error& error);

@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <tuple>
 
 #include "elements.hpp"
 #include "support/netlink_socket.hpp"
@@ -36,7 +36,11 @@ private:
     struct Question {
         std::array<std::uint8_t, 16> local, remote;
         Family family;
-        auto operator<=>(const Question&) const = default;
+        bool operator<(const Question& other) const
+        {
+            return std::tie(local, remote, family) <
+                   std::tie(other.local, other.remote, other.family);
+        }
     };
 
     Routes(std::unique_ptr<NetlinkSocket> questions, std::unique_ptr<NetlinkSocket> events)

@@ -216,10 +216,9 @@ void Walker::xt_match(const nftnl_expr* expression)
     std::memcpy(&info, data, sizeof info);
     const bool named = (info.state_mask & xt_state_untracked) != 0;
     const bool inverted = (info.invert_flags & XT_CONNTRACK_STATE) != 0;
-    if ((info.match_flags & XT_CONNTRACK_STATE) == 0 || named == inverted)
+    // Whatever else it asks for is a property of a connection.
+    if (info.match_flags != XT_CONNTRACK_STATE || named == inverted)
         no_match();
-    else if (info.match_flags != XT_CONNTRACK_STATE)
-        no_match(); // the rest asks for properties of a connection
 }
 
 /// A target of iptables.

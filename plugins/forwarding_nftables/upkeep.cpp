@@ -58,10 +58,12 @@ bool Backend::others_changed_rules()
 void Backend::rebuild()
 {
     mp_error problem{};
-    host_.log(MP_LOG_WARNING, std::string("somebody changed or deleted the nftables table ") +
-                                  layout_.table() + "; it is made again");
+    const bool first = std::exchange(built_, false); // else the log would have it every second
+    if (first)
+        host_.log(MP_LOG_WARNING, std::string("somebody changed or deleted the nftables table ") +
+                                      layout_.table() + "; it is made again");
     built_ = ruleset_.build(problem) == MP_OK;
-    if (!built_)
+    if (!built_ && first)
         host_.log(MP_LOG_ERROR, problem.message);
     for (const auto& [id, flow] : flows_.all())
         add_chore(id, true);
@@ -84,12 +86,11 @@ void Backend::set_obstacle(Family family, const std::string& sentence)
         return;
     present = sentence;
     if (sentence.empty()) {
-        host_.log(MP_LOG_INFO, std::string("flows of ") +
-                                   (family == Family::ipv4 ? "IPv4" : "IPv6") +
-                                   " can be forwarded again");
+        host_.log(MP_LOG_INFO, std::string(family == Family::ipv4 ? "IPv4" : "IPv6") +
+                                   " streams can be forwarded again");
         return;
     }
-    host_.log(MP_LOG_WARNING, "no flow is forwarded: " + sentence);
+    host_.log(MP_LOG_WARNING, "streams stay with the relay: " + sentence);
     for (const auto& [id, flow] : flows_.all()) {
         if (flow->family == family)
             report_lost(*flow, MP_FLOW_FAILED);
@@ -187,7 +188,7 @@ void Backend::add_chore(mp_flow_id id, bool mend)
 {
     chores_.push_back({id, mend});
     if (!std::exchange(chores_posted_, true))
-        host_.post([](void* self) { static_cast<Backend*>(self)->do_chores(); }, this);
+        host_.post(run<&Backend::do_chores>, this);
 }
 
 void Backend::do_chores()
@@ -209,7 +210,7 @@ void Backend::do_chores()
     }
     mend(ways);
     if (!chores_.empty() && !std::exchange(chores_posted_, true))
-        host_.post([](void* self) { static_cast<Backend*>(self)->do_chores(); }, this);
+        host_.post(run<&Backend::do_chores>, this);
 }
 
 void Backend::mend(std::span<const FlowTable::Place> ways)
