@@ -22,9 +22,10 @@ constexpr std::uint32_t loopback_index = 1; // of every network namespace
 struct Places {
     unsigned protocol, ttl, addresses;
     unsigned address_words;
+    unsigned length, length_without; ///< its field, and the bytes that IPv6 does not count there
 };
-constexpr Places ipv4{9, 8, 12, 1};
-constexpr Places ipv6{6, 7, 8, 4};
+constexpr Places ipv4{9, 8, 12, 1, 2, 0};
+constexpr Places ipv6{6, 7, 8, 4, 4, 40};
 
 void match_arrival(RuleBuilder& rule, const PacketRule& wanted)
 {
@@ -52,6 +53,12 @@ void match_whole_udp(RuleBuilder& rule, const PacketRule& wanted, const Places& 
         rule.load_payload(network, fragment_offset, sizeof more_or_offset, 0);
         rule.mask(0, &more_or_offset, sizeof more_or_offset);
         rule.compare(NFT_CMP_EQ, 0, &none, sizeof none);
+    }
+    if (wanted.longest != 0) {
+        const std::uint16_t most =
+            htons(static_cast<std::uint16_t>(wanted.longest - at.length_without));
+        rule.load_payload(network, at.length, sizeof most, 0);
+        rule.compare(NFT_CMP_LTE, 0, &most, sizeof most);
     }
     rule.load_payload(network, at.ttl, sizeof ttl_at_its_end, 0);
     rule.compare(NFT_CMP_GT, 0, &ttl_at_its_end, sizeof ttl_at_its_end);

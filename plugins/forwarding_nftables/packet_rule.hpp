@@ -16,12 +16,13 @@ struct PacketRule {
     const char* map;
     std::uint32_t map_id;  ///< within the transaction that makes the map too
     bool fragments_arrive; ///< the kernel has not put them together before this hook
+    std::uint32_t longest; ///< IP packet in bytes that fits through; 0: whatever the kernel routes
 };
 
 /// Looks the packet's addresses and ports up and writes those of the map into it. What it leaves to
-/// the host: fragments that arrive as such, packets with a TTL that has come to its end (the host
-/// may relay them, a router may not), IPv6 packets with extension headers, packets from the host
-/// itself.
+/// the host: fragments that arrive as such, packets too long for the way out, packets with a TTL
+/// that has come to its end (the host may relay them, a router may not), IPv6 packets with
+/// extension headers, packets from the host itself.
 RuleBuilder packet_rule(const PacketRule& wanted);
 
 /// `meta l4proto udp tproxy to :1`

@@ -19,6 +19,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "packet_rule.hpp"
@@ -115,6 +117,23 @@ std::vector<std::string> Ruleset::present_devices() const
     return result;
 }
 
+std::uint32_t Ruleset::smallest_mtu() const
+{
+    constexpr std::uint32_t longest_packet = 65535;
+    std::uint32_t smallest = 0;
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (const std::string& device : present_devices()) {
+        ifreq request{};
+        device.copy(request.ifr_name, sizeof request.ifr_name - 1);
+        if (ioctl(fd, SIOCGIFMTU, &request) != 0)
+            continue;
+        const auto mtu = std::min(static_cast<std::uint32_t>(request.ifr_mtu), longest_packet);
+        smallest = smallest == 0 ? mtu : std::min(smallest, mtu);
+    }
+    close(fd);
+    return smallest;
+}
+
 Ruleset::NftBatch::Outcome Ruleset::commit()
 {
     const auto outcome = batch_.commit();
@@ -170,6 +189,7 @@ Ruleset::NftBatch::Outcome Ruleset::make(const std::vector<TableEntry>& replaced
     for (const TableEntry& old : replaced)
         put_table(NFT_MSG_DELTABLE, {old.protocol, old.name.c_str()}, 0);
     const auto devices = present_devices();
+    mtu_ = smallest_mtu();
     std::uint32_t map_id = 0;
     for (const std::uint8_t protocol : protocols()) {
         const Names names{protocol, table};
@@ -269,7 +289,8 @@ void Ruleset::put_rule(const Names& names, const std::string& chain, Family fami
                             .chain = chain.c_str(),
                             .map = layout_.place(family).map,
                             .map_id = map_id,
-                            .fragments_arrive = reassembly == Reassembly::none};
+                            .fragments_arrive = reassembly == Reassembly::none,
+                            .longest = mtu_};
     packet_rule(wanted).put(
         batch_.add(NFT_MSG_NEWRULE, names.protocol, NLM_F_CREATE | NLM_F_APPEND));
 }
@@ -295,6 +316,8 @@ std::vector<TableEntry> Ruleset::tables()
 
 bool Ruleset::intact()
 {
+    if (mtu_ != smallest_mtu())
+        return false;
     const auto present = tables();
     for (const std::uint8_t protocol : protocols()) {
         const bool ours = std::any_of(present.begin(), present.end(), [&](const TableEntry& entry) {

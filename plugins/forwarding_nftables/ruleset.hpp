@@ -74,12 +74,15 @@ private:
     std::vector<std::uint8_t> protocols() const;
     /// A device of the settings may go and come back.
     std::vector<std::string> present_devices() const;
+    /// Of the devices of the settings that are there, in bytes; 0 when there are none.
+    std::uint32_t smallest_mtu() const;
 
     const Layout& layout_;
     NetlinkSocket& socket_;
     NftBatch& batch_;
     std::vector<Family> families_;
     Reassembly reassembly_ = Reassembly::kernel;
+    std::uint32_t mtu_ = 0; ///< that the rules know, on devices
     std::uint32_t commits_ = 0;
 };
 

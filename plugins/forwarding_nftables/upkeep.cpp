@@ -60,8 +60,9 @@ void Backend::rebuild()
     mp_error problem{};
     const bool first = std::exchange(built_, false); // else the log would have it every second
     if (first)
-        host_.log(MP_LOG_WARNING, std::string("somebody changed or deleted the nftables table ") +
-                                      layout_.table() + "; it is made again");
+        host_.log(MP_LOG_WARNING,
+                  std::string("the nftables table ") + layout_.table() +
+                      " is not as it was made, or a device has changed; it is made again");
     built_ = ruleset_.build(problem) == MP_OK;
     if (!built_ && first)
         host_.log(MP_LOG_ERROR, problem.message);
@@ -177,7 +178,7 @@ void Backend::on_routes()
     if (!routes_->changed())
         return;
     if (built_ && !ruleset_.intact()) {
-        rebuild(); // a device has come back
+        rebuild(); // a device has come back, or has another MTU
         return;
     }
     for (const auto& [id, flow] : flows_.all())

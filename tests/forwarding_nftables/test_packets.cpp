@@ -91,6 +91,34 @@ TEST_CASE("fragmented packets arrive whole")
     CHECK(host->remove(1).from_caller.packets == (hook == Hook::devices ? 1 : 4));
 }
 
+TEST_CASE("on devices, what is too long for the way out is the relay's, also when an MTU changes")
+{
+    const Family family = GENERATE(Family::ipv4, Family::ipv6);
+    const KernelLab lab;
+    const LabCall call(lab, family);
+    call.greet();
+    const auto host = start(lab, settings_for(Hook::devices));
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    const std::string data(4000, 'l');
+    call.caller.send(call.relay_caller.endpoint(), data);
+    REQUIRE(call.callee.receive() == data);
+
+    lab.run("ip link set rb mtu 1500");
+    lab.run_at_phones("ip link set pb mtu 1500");
+    const std::string rule = family == Family::ipv4 ? "ip length <= 1500" : "ip6 length <= 1460";
+    REQUIRE(host->await([&] {
+        return lab.run("nft list table netdev mediaproxyd_test").find(rule) != std::string::npos;
+    }));
+    call.caller.send(call.relay_caller.endpoint(), data);
+    CHECK(call.relay_caller.receive() == data);
+    const std::size_t fits = family == Family::ipv4 ? 1472 : 1452;
+    REQUIRE(host->await([&] { // its element is put back in a later turn
+        call.caller.send(call.relay_caller.endpoint(), std::string(fits, 'f'));
+        return call.callee.receive(20) == std::string(fits, 'f');
+    }));
+    CHECK(host->lost().empty());
+}
+
 TEST_CASE("checksums are right where they are computed and verified")
 {
     const Hook hook = GENERATE(Hook::prerouting, Hook::devices);
