@@ -61,6 +61,9 @@ mp_status Backend::start(mp_error& error)
     if (std::string sentence = firewall_.obstacle(Family::ipv4); !sentence.empty())
         return fail(&error, MP_E_FAILED, sentence);
     check_firewall();
+    if (firewall_.has_hidden_rules())
+        host_.log(MP_LOG_WARNING, "iptables-legacy filters packets here, and its rules cannot be "
+                                  "looked at: see to it that they accept untracked packets");
     if (!layout_.settings().on_devices()) {
         // IPv6 follows with its first flow: it makes a router of the host.
         const mp_status status = environment_.prepare(Family::ipv4, error);

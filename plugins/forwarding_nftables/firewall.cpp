@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <fstream>
 
 #include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
@@ -80,6 +81,20 @@ std::string family_of(const nftnl_chain* chain)
 }
 
 } // namespace
+
+bool Firewall::has_hidden_rules() const
+{
+    if (layout_.settings().on_devices() || layout_.settings().forward_chain == ForwardChain::trust)
+        return false;
+    for (const char* path : {"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}) {
+        std::ifstream tables(path);
+        for (std::string table; tables >> table;) {
+            if (table == "filter")
+                return true;
+        }
+    }
+    return false;
+}
 
 std::vector<Firewall::ChainPtr> Firewall::base_chains(Family family)
 {

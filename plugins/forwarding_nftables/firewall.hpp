@@ -36,6 +36,8 @@ public:
 
     /// Why packets of this family would not get through, as a sentence; "" when they would.
     std::string obstacle(Family family);
+    /// Filter rules that are not of nftables, and so cannot be looked at.
+    bool has_hidden_rules() const;
 
 private:
     enum class Verdict { accept, drop, fall_through };

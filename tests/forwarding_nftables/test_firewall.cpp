@@ -149,6 +149,17 @@ TEST_CASE("rules of iptables are understood")
     CHECK(really_forwards(lab, Family::ipv4));
 }
 
+TEST_CASE("rules of iptables-legacy, which cannot be looked at, are warned of")
+{
+    const KernelLab lab;
+    for (const std::string& line : start(lab)->log())
+        CHECK(line.find("iptables-legacy") == std::string::npos);
+    lab.run("iptables-legacy -P FORWARD ACCEPT");
+    const auto log = start(lab)->log();
+    REQUIRE_FALSE(log.empty());
+    CHECK(log.front().find("iptables-legacy filters packets here") == 0);
+}
+
 TEST_CASE("the sentence tells which chain and what to do")
 {
     const KernelLab lab;
