@@ -3,16 +3,37 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include <dlfcn.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 namespace forwarding_test
 {
 
 PluginHost::PluginHost(const std::string& path, const SettingList& settings, HostIdentity identity)
-    : identity_(std::move(identity))
+    : identity_(std::move(identity)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
     load(path);
+    offer_services();
+    offer_events();
+    std::vector<mp_setting> list;
+    for (const auto& [key, value] : settings)
+        list.push_back({key.c_str(), value.c_str()});
+    mp_error error{};
+    const mp_status status =
+        forwarding_->create(&bridge_.host, &events_, list.data(),
+                            static_cast<std::uint32_t>(list.size()), &instance_, &error);
+    if (status != MP_OK) {
+        close(wake_);
+        throw Refused(status, error.message);
+    }
+}
+
+void PluginHost::offer_services()
+{
     bridge_.self = this;
     bridge_.host.struct_size = sizeof bridge_.host;
     bridge_.host.abi = MP_ABI_VERSION;
@@ -24,25 +45,41 @@ PluginHost::PluginHost(const std::string& path, const SettingList& settings, Hos
         const std::lock_guard lock(self.mutex_);
         self.log_.emplace_back(message);
     };
-    bridge_.host.post = [](const mp_host* host, void (*fn)(void*), void* user) {
+    bridge_.host.post = [](const mp_host* host, void (*call)(void*), void* user) {
         PluginHost& self = of(host);
         const std::lock_guard lock(self.mutex_);
-        self.posted_.emplace_back([fn, user] { fn(user); });
-        self.changed_.notify_all();
+        self.posted_.emplace_back(call, user);
+        self.wake();
     };
+    bridge_.host.watch_fd = [](const mp_host* host, int fd, std::uint32_t,
+                               void (*call)(void*, std::uint32_t), void* user,
+                               std::uint32_t* watch_id) -> mp_status {
+        PluginHost& self = of(host);
+        *watch_id = ++self.last_watch_;
+        self.watches_[*watch_id] = {fd, call, user};
+        return MP_OK;
+    };
+    bridge_.host.unwatch_fd = [](const mp_host* host, std::uint32_t watch_id) {
+        of(host).watches_.erase(watch_id);
+    };
+    bridge_.host.get_service = [](const mp_host*, const char*) -> const void* { return nullptr; };
+}
+
+void PluginHost::offer_events()
+{
     events_.struct_size = sizeof events_;
     events_.lost = [](const mp_host* host, mp_flow_id id, std::uint32_t) {
         PluginHost& self = of(host);
         const std::lock_guard lock(self.mutex_);
         self.lost_.push_back(id);
-        self.changed_.notify_all();
+        self.wake();
     };
     events_.stray = [](const mp_host* host, mp_flow_id id, std::uint32_t side,
                        const mp_endpoint* from, const void* data, std::uint32_t size) {
         PluginHost& self = of(host);
         const std::lock_guard lock(self.mutex_);
         self.strays_.push_back({id, side, *from, {static_cast<const char*>(data), size}});
-        self.changed_.notify_all();
+        self.wake();
     };
     events_.readings = [](const mp_host* host, std::uint64_t request,
                           const mp_flow_reading* readings, std::uint32_t count,
@@ -53,22 +90,51 @@ PluginHost::PluginHost(const std::string& path, const SettingList& settings, Hos
             self.readings_[readings[i].id] = readings[i];
         if (last == 1)
             self.answered_ = request;
-        self.changed_.notify_all();
+        self.wake();
     };
-    std::vector<mp_setting> list;
-    for (const auto& [key, value] : settings)
-        list.push_back({key.c_str(), value.c_str()});
-    mp_error error{};
-    const mp_status status =
-        forwarding_->create(&bridge_.host, &events_, list.data(),
-                            static_cast<std::uint32_t>(list.size()), &instance_, &error);
-    if (status != MP_OK)
-        throw Refused(status, error.message);
 }
 
 PluginHost::~PluginHost()
 {
-    forwarding_->destroy(instance_, destroy_mode_);
+    if (instance_ != nullptr)
+        forwarding_->destroy(instance_, MP_DESTROY_REMOVE);
+    close(wake_);
+}
+
+void PluginHost::leave()
+{
+    forwarding_->destroy(std::exchange(instance_, nullptr), MP_DESTROY_LEAVE);
+}
+
+void PluginHost::wake()
+{
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
+}
+
+void PluginHost::turn(int patience_ms)
+{
+    std::vector<pollfd> entries{{wake_, POLLIN, 0}};
+    std::vector<std::uint32_t> numbers;
+    for (const auto& [number, watch] : watches_) {
+        entries.push_back({watch.fd, POLLIN, 0});
+        numbers.push_back(number);
+    }
+    poll(entries.data(), entries.size(), patience_ms);
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto drained = ::read(wake_, &count, sizeof count);
+    std::vector<std::pair<void (*)(void*), void*>> posted;
+    {
+        const std::lock_guard lock(mutex_);
+        posted.swap(posted_);
+    }
+    for (const auto& [call, user] : posted)
+        call(user);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        const auto watch = watches_.find(numbers[i]);
+        if (watch != watches_.end() && (entries[i + 1].revents & POLLIN) != 0)
+            watch->second.call(watch->second.user, MP_FD_READ);
+    }
 }
 
 void PluginHost::load(const std::string& path)
@@ -171,21 +237,23 @@ bool PluginHost::await_lost(std::size_t count)
 
 bool PluginHost::await(const std::function<bool()>& reached)
 {
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    std::unique_lock lock(mutex_);
-    while (!reached()) {
-        if (posted_.empty()) {
-            if (changed_.wait_until(lock, patience) == std::cv_status::timeout)
-                return reached();
-            continue;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (;;) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (reached())
+                return true;
         }
-        const auto next = std::move(posted_.front());
-        posted_.pop_front();
-        lock.unlock();
-        next();
-        lock.lock();
+        if (std::chrono::steady_clock::now() >= end)
+            return false;
+        turn(100);
     }
-    return true;
+}
+
+std::vector<std::string> PluginHost::log()
+{
+    const std::lock_guard lock(mutex_);
+    return log_;
 }
 
 bool PluginHost::logged(const std::string& part)

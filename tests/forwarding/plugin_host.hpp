@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -31,7 +29,7 @@ struct Stray {
     std::string data;
 };
 
-/// What a daemon tells its plugin about itself.
+/// Who the daemon is.
 struct HostIdentity {
     std::string owner = "test";
     std::string state_dir;
@@ -51,6 +49,7 @@ public:
     std::uint32_t flags() const { return forwarding_->flags; }
 
     mp_status install(const mp_flow& flow, std::string* message = nullptr);
+    /// One burst; what became of each.
     std::vector<mp_status> install(const std::vector<mp_flow>& flows,
                                    std::string* message = nullptr);
     mp_status replace(const mp_flow& flow, mp_flow_reading& until_now);
@@ -58,8 +57,8 @@ public:
     mp_flow_reading remove(mp_flow_id id);
     std::vector<mp_status> adopt(const std::vector<const mp_flow*>& flows,
                                  std::vector<mp_flow_reading>* so_far = nullptr);
-    /// The end of this host leaves its flows in the kernel.
-    void leave() { destroy_mode_ = MP_DESTROY_LEAVE; }
+    /// Stops the plugin and leaves its flows forwarding.
+    void leave();
 
     /// Asks for all flows and waits for the last piece.
     std::map<mp_flow_id, mp_flow_reading> read();
@@ -70,7 +69,11 @@ public:
 
     std::vector<Stray> strays();
     std::vector<mp_flow_id> lost();
+    std::vector<std::string> log();
     bool logged(const std::string& part);
+
+    /// Turns of the event loop until `reached`, a few seconds at most; true when it was.
+    bool await(const std::function<bool()>& reached);
 
 private:
     /// What callbacks get, with the way back. mp_host comes first.
@@ -84,22 +87,31 @@ private:
         return *reinterpret_cast<const Bridge*>(host)->self;
     }
     void load(const std::string& path);
-    bool await(const std::function<bool()>& reached);
+    void offer_services();
+    void offer_events();
+    void wake();
+    void turn(int patience_ms);
 
     void* library_ = nullptr;
     const mp_plugin* plugin_ = nullptr;
     const mp_forwarding* forwarding_ = nullptr;
     void* instance_ = nullptr;
+    HostIdentity identity_;
     Bridge bridge_{};
     mp_flow_events events_{};
 
-    HostIdentity identity_;
-    std::uint32_t destroy_mode_ = MP_DESTROY_REMOVE;
+    struct Watch {
+        int fd;
+        void (*call)(void*, std::uint32_t);
+        void* user;
+    };
+    std::map<std::uint32_t, Watch> watches_; ///< by number
+    std::uint32_t last_watch_ = 0;
+    int wake_ = -1; ///< an eventfd
 
-    std::mutex mutex_;
-    std::deque<std::function<void()>> posted_; ///< run by whoever awaits something
+    std::mutex mutex_; ///< for all below
+    std::vector<std::pair<void (*)(void*), void*>> posted_;
     std::vector<std::string> log_;
-    std::condition_variable changed_;
     std::vector<Stray> strays_;
     std::vector<mp_flow_id> lost_;
     std::map<mp_flow_id, mp_flow_reading> readings_;

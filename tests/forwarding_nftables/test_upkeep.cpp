@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "nftables.hpp"
+
+using namespace forwarding_test;
+
+namespace
+{
+
+/// Readings as the daemon asks for them, until the flow forwards again.
+bool comes_back(PluginHost& host, const LabCall& call)
+{
+    return host.await([&] { // called with the host's lock held: only sockets here
+        call.caller.send(call.relay_caller.endpoint(), "probe");
+        return call.callee.receive(20).has_value();
+    });
+}
+
+} // namespace
+
+TEST_CASE("what others delete is put back, no flow is lost and counters go on")
+{
+    const auto [hook, command] = GENERATE(table<Hook, std::string>({
+        {Hook::prerouting, "nft flush ruleset"},
+        {Hook::prerouting, "nft delete table ip mediaproxyd_test"},
+        {Hook::prerouting, "nft flush map ip mediaproxyd_test flows"},
+        {Hook::prerouting, "nft flush chain ip mediaproxyd_test prerouting"},
+        {Hook::devices, "nft flush ruleset"},
+        {Hook::devices, "nft flush map netdev mediaproxyd_test flows"},
+        {Hook::devices, "nft flush chain netdev mediaproxyd_test ingress_ra"},
+    }));
+    CAPTURE(command);
+    const KernelLab lab;
+    const LabCall call(lab);
+    call.greet();
+    const auto host = start(lab, settings_for(hook));
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    for (int i = 0; i < 3; ++i)
+        check_forwards(call);
+    REQUIRE(host->read().at(1).from_caller.packets == 3);
+
+    lab.run(command);
+    call.caller.send(call.relay_caller.endpoint(), "past the map");
+    REQUIRE(call.relay_caller.receive() == "past the map");
+    CHECK(host->read().at(1).from_caller.packets == 3);
+    REQUIRE(comes_back(*host, call));
+    check_forwards(call);
+    const auto before = host->read().at(1);
+    CHECK(before.from_caller.packets >= 5);
+    CHECK(before.from_callee.packets == 4);
+    check_forwards(call);
+    CHECK(host->remove(1).from_callee.packets == 5);
+    CHECK(host->lost().empty());
+}
+
+TEST_CASE("removing what others deleted tells what was last read")
+{
+    const KernelLab lab;
+    const LabCall call(lab), other(lab);
+    const auto host = start(lab);
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    REQUIRE(host->install(other.flow(2)) == MP_OK);
+    check_forwards(call);
+    host->read();
+    lab.run("nft delete table ip mediaproxyd_test");
+    CHECK(host->remove(1).from_caller.packets == 1);
+    CHECK(host->install(call.flow(3)) == MP_E_AGAIN); // and the table is made again
+    CHECK(host->install(call.flow(3)) == MP_OK);
+    check_forwards(call);
+    REQUIRE(comes_back(*host, other));
+}
+
+TEST_CASE("a flow whose element others changed is lost, the rest stays")
+{
+    const KernelLab lab;
+    const LabCall call(lab), other(lab);
+    const auto host = start(lab);
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    REQUIRE(host->install(other.flow(2)) == MP_OK);
+    lab.run("nft flush map ip mediaproxyd_test flows");
+    lab.run("nft add element ip mediaproxyd_test flows '{ 10.71.1.2 . 10.71.1.1 . " +
+            std::to_string(call.caller.endpoint().port) + " . " +
+            std::to_string(call.relay_caller.endpoint().port) +
+            " : 10.0.0.1 . 10.0.0.2 . 1 . 2 }'");
+    host->read();
+    REQUIRE(host->await_lost(1));
+    CHECK(host->lost() == std::vector<mp_flow_id>{1});
+    host->remove(1);
+    REQUIRE(comes_back(*host, other));
+}
+
+TEST_CASE("a sysctl that somebody turns off is turned on again with the next reading")
+{
+    const std::string name = GENERATE("net/ipv4/ip_forward", "net/ipv4/conf/all/accept_local");
+    const KernelLab lab;
+    const LabCall call(lab);
+    const auto host = start(lab);
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    check_forwards(call);
+    KernelLab::set_sysctl(name, "0");
+    host->read();
+    CHECK(KernelLab::sysctl(name) == "1");
+    check_forwards(call);
+}
+
+TEST_CASE("a device with a strict reverse path check that appears later is covered")
+{
+    const KernelLab lab;
+    const LabCall call(lab);
+    const auto host = start(lab);
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    for (const char* device : {"ra", "rb"})
+        KernelLab::set_sysctl(std::string("net/ipv4/conf/") + device + "/rp_filter", "1");
+    host->read();
+    CHECK(KernelLab::sysctl("net/ipv4/conf/all/rp_filter") == "2");
+    check_forwards(call);
+}
+
+TEST_CASE("on devices, a flow whose neighbour or route goes comes back to the slow path")
+{
+    const std::string command = GENERATE("ip neigh del 10.71.2.2 dev rb",
+                                         "ip addr del 10.71.2.1/24 dev rb", "ip link set rb down");
+    CAPTURE(command);
+    const KernelLab lab;
+    const LabCall call(lab);
+    call.greet();
+    const auto host = start(lab, settings_for(Hook::devices));
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    check_forwards(call);
+    lab.run(command);
+    REQUIRE(host->await_lost(1));
+    host->remove(1);
+    call.caller.send(call.relay_caller.endpoint(), "slow");
+    CHECK(call.relay_caller.receive() == "slow");
+}
+
+TEST_CASE("on devices, a device that goes and comes back forwards again")
+{
+    const KernelLab lab;
+    const LabCall call(lab);
+    call.greet();
+    const auto host = start(lab, settings_for(Hook::devices));
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    lab.run("ip link del rb");
+    REQUIRE(host->await_lost(1));
+    host->remove(1);
+    CHECK(host->install(call.flow(2)) == MP_E_AGAIN);
+
+    lab.run("ip link add rb mtu 9500 type veth peer name pb netns /proc/" +
+            std::to_string(getpid()) + "/fd/" + std::to_string(lab.phones_namespace()));
+    lab.run("ip addr add 10.71.2.1/24 dev rb");
+    lab.run("ip link set rb up");
+    lab.run_at_phones("ip addr add 10.71.2.2/24 dev pb");
+    lab.run_at_phones("ip link set pb up");
+    host->read();
+    call.greet();
+    REQUIRE(host->install(call.flow(3)) == MP_OK);
+    check_forwards(call);
+}
+
+TEST_CASE("on devices, a route that moves takes its flows along")
+{
+    const KernelLab lab;
+    const LabCall call(lab);
+    call.greet();
+    lab.run_at_phones("ip addr add 10.99.0.1/32 dev lo");
+    lab.run("ip route add 10.99.0.1 via 10.71.2.2");
+    lab.run_at_phones("ip route add 10.71.2.0/24 dev pb src 10.99.0.1 metric 5");
+    const UdpPhone far = lab.phone("10.99.0.1");
+    mp_flow flow = call.flow(1);
+    flow.callee_remote = far.endpoint();
+    const auto host = start(lab, settings_for(Hook::devices));
+    REQUIRE(host->install(flow) == MP_OK);
+    call.caller.send(call.relay_caller.endpoint(), "by way of .2");
+    REQUIRE(far.receive() == "by way of .2");
+
+    const UdpPhone router = lab.phone("10.71.2.3");
+    lab.relay_socket("10.71.2.1").send(router.endpoint(), "where are you?");
+    REQUIRE(router.receive());
+    lab.run("ip route replace 10.99.0.1 via 10.71.2.3");
+    REQUIRE(host->await([&] {
+        return lab.run("nft list map netdev mediaproxyd_test flows").find("\"rb\" . 10.71.2.3") !=
+               std::string::npos;
+    }));
+    call.caller.send(call.relay_caller.endpoint(), "by way of .3");
+    CHECK(far.receive() == "by way of .3");
+    CHECK(host->remove(1).from_caller.packets == 2);
+    CHECK(host->lost().empty());
+}
