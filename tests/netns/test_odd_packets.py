@@ -79,7 +79,7 @@ class OddPackets(Forwarding):
         """The call goes on, no checksum was bad, and every packet was counted."""
         self.say(RTP)
         for name in ("alice", "bob"):
-            self.assertEqual(self.place.count(name, "Udp.InCsumErrors", "Udp6.InCsumErrors"), 0)
+            self.assertEqual(netns.count(name, "Udp.InCsumErrors", "Udp6.InCsumErrors"), 0)
         self.assertEqual(self.flow_counts(self.daemon)[self.backend.forwarding], 1)
         stream = self.daemon.sessions()[0]["streams"][0]
         counted = {side: stream[f"{side}_packets"] for side in self.counts}

@@ -16,8 +16,8 @@ class House:
 
     port_range = (50000, 52000)
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, forwarding):
+        self.folder, self.forwarding = folder, forwarding
         self.daemon = None
         self.descriptors = 0  # of the daemon before the proxies connect
         self._kamailios = {}
@@ -41,6 +41,7 @@ class House:
                     "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False},
                 },
                 "relay": {
+                    "forwarding": self.forwarding,
                     "relay_ip": list(netns.PROXY.values()),
                     "port_range": f"{low}:{high}",
                     "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"],
@@ -92,3 +93,4 @@ class House:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
+        netns.remove_house()

@@ -152,30 +152,13 @@ class Place:
     def _sysctl(key):
         return pathlib.Path("/proc/sys", *key.split("."))
 
-    def count(self, name, *counters):
-        """The sum of counters of /proc/net/snmp and snmp6, e.g. "Udp.InDatagrams"."""
-        with netns.inside(name):
-            four = pathlib.Path("/proc/thread-self/net/snmp").read_text(encoding="ascii")
-            six = pathlib.Path("/proc/thread-self/net/snmp6").read_text(encoding="ascii")
-        lines = [line.split() for line in four.splitlines()]
-        values = {
-            f"{heading[0].rstrip(':')}.{key}": int(value)
-            for heading, line in zip(lines[::2], lines[1::2])
-            for key, value in zip(heading[1:], line[1:])
-        }
-        for key, value in (line.split() for line in six.splitlines()):
-            for protocol in ("Udp6", "Ip6"):
-                if key.startswith(protocol):
-                    values[f"{protocol}.{key.removeprefix(protocol)}"] = int(value)
-        return sum(values[counter] for counter in counters)
-
     def delivered(self):
         """Datagrams that the relay's sockets were given: those that the kernel did not forward."""
-        return self.count("relay", "Udp.InDatagrams", "Udp6.InDatagrams")
+        return netns.count("relay", "Udp.InDatagrams", "Udp6.InDatagrams")
 
     def routed(self):
         """Packets that the relay's kernel forwarded by its routes (a netdev hook's are not seen)."""
-        return self.count("relay", "Ip.ForwDatagrams", "Ip6.OutForwDatagrams")
+        return netns.count("relay", "Ip.ForwDatagrams", "Ip6.OutForwDatagrams")
 
     def sysctls(self):
         """Every sysctl of the relay's that may decide on forwarding."""
