@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "backend.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <unordered_map>
+
+#include "flow_check.hpp"
+#include "owner.hpp"
+#include "support/failure.hpp"
+#include "support/forward_chains.hpp"
+
+namespace forwarding_conntrack
+{
+namespace
+{
+
+using mediaproxy::plugin_support::fail;
+using mediaproxy::plugin_support::Sysctls;
+
+constexpr const char* table_size = "net/netfilter/nf_conntrack_max";
+constexpr unsigned long small_table = 16384;
+
+std::string sysctl_file(const mp_host& host)
+{
+    const std::string folder = host.state_dir;
+    return folder.empty() ? folder : folder + "/forwarding_conntrack.sysctl";
+}
+
+Settings with_mark(Settings settings, const mp_host& host)
+{
+    if (settings.mark == 0)
+        settings.mark = fingerprint(host.owner);
+    return settings;
+}
+
+std::string flow_name(const Flow& flow)
+{
+    return "flow " + std::to_string(flow.id) + ": ";
+}
+
+} // namespace
+
+Backend::Backend(const mp_host* host, const mp_flow_events* events, const Settings& settings,
+                 std::unique_ptr<NetlinkSocket> changes, std::unique_ptr<NetlinkSocket> questions)
+    : host_(host), events_(events), settings_(with_mark(settings, *host)),
+      changes_(std::move(changes)), questions_(std::move(questions)),
+      sysctls_(sysctl_file(*host),
+               [this](mp_log_level level, const std::string& line) { log(level, line); }),
+      entries_(*changes_, settings_.zone, settings_.mark),
+      known_(*questions_, settings_.zone, settings_.mark),
+      table_(*changes_, host->owner, settings_),
+      reader_(host, events, flows_, [this](FlowSpan flows) { look_after(flows); })
+{
+}
+
+std::unique_ptr<Backend> Backend::create(const mp_host* host, const mp_flow_events* events,
+                                         const Settings& settings, mp_status& status,
+                                         mp_error& error)
+{
+    status = MP_E_UNSUPPORTED;
+    auto changes = NetlinkSocket::open(error);
+    auto questions = changes == nullptr ? nullptr : NetlinkSocket::open(error);
+    if (questions == nullptr)
+        return nullptr;
+    std::unique_ptr<Backend> made(
+        new Backend(host, events, settings, std::move(changes), std::move(questions)));
+    status = made->prepare(error);
+    return status == MP_OK ? std::move(made) : nullptr;
+}
+
+mp_status Backend::prepare(mp_error& error)
+{
+    // First, because it brings the modules in that have the sysctls.
+    if (const mp_status status = table_.ensure(error); status != MP_OK)
+        return status;
+    mp_status status = MP_OK;
+    std::vector<Flow> probe;
+    if (Sysctls::read(table_size).empty())
+        status = fail(&error, MP_E_UNSUPPORTED,
+                      "this kernel has no connection tracking (CONFIG_NF_CONNTRACK)");
+    else if (const int refused = known_.list(probe); refused != 0)
+        status = fail(&error, refused == EPERM ? MP_E_DENIED : MP_E_UNSUPPORTED,
+                      std::string("connection tracking cannot be asked (CONFIG_NF_CT_NETLINK): ") +
+                          std::strerror(refused));
+    // An entry counts only if it was made after this was set.
+    if (status == MP_OK)
+        status = sysctls_.require("net/netfilter/nf_conntrack_acct", "1", error);
+    if (status == MP_OK)
+        status = sysctls_.require("net/ipv4/ip_forward", "1", error);
+    if (status != MP_OK) {
+        if (probe.empty())
+            table_.drop();
+        return status;
+    }
+    if (std::strtoul(Sysctls::read(table_size).c_str(), nullptr, 10) < small_table)
+        log(MP_LOG_WARNING, std::string(table_size) + " is " + Sysctls::read(table_size) +
+                                ": each accelerated flow needs one entry of it");
+    watch_forward_chains(true);
+    return MP_OK;
+}
+
+mp_status Backend::adopt(std::span<const mp_flow* const> flows, mp_status* each,
+                         mp_flow_reading* so_far, mp_error& error)
+{
+    std::vector<Flow> left;
+    if (const int problem = known_.list(left); problem != 0)
+        return explain(problem, error);
+    std::vector<Flow*> leftovers;
+    for (Flow& entry : left)
+        leftovers.push_back(&entry);
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        so_far[i] = {flows[i]->id, {}, {}, -1, -1};
+        each[i] = check(*flows[i], error);
+        if (each[i] != MP_OK)
+            continue;
+        auto flow = std::make_unique<Flow>(to_flow(*flows[i]));
+        const auto found = std::find_if(leftovers.begin(), leftovers.end(), [&](const Flow* entry) {
+            return same_path(*entry, *flow);
+        });
+        if (found == leftovers.end()) {
+            each[i] =
+                fail(&error, MP_E_AGAIN, flow_name(*flow) + "its entry is not there any more");
+            continue;
+        }
+        flow->seen = (*found)->seen;
+        so_far[i] = flow->reading();
+        flows_.add(std::move(flow));
+        leftovers.erase(found);
+    }
+    const int problem = table_.rebuild(all());
+    entries_.clear(leftovers);
+    table_.ruleset_changed();
+    if (!leftovers.empty())
+        log(MP_LOG_INFO,
+            "removed " + std::to_string(leftovers.size()) + " entries that a predecessor left");
+    return problem == 0 ? MP_OK : explain(problem, error);
+}
+
+/// Whether this flow can be ours.
+mp_status Backend::check(const mp_flow& flow, mp_error& error)
+{
+    if (const mp_status status = check_flow(flow, error); status != MP_OK)
+        return status;
+    if (flows_.find(flow.id) != nullptr || flows_.uses(flow.caller_local) ||
+        flows_.uses(flow.callee_local))
+        return fail(&error, MP_E_INVALID,
+                    flow_name(to_flow(flow)) + "it or one of its ports is installed already");
+    if (!blocking_.empty())
+        return fail(&error, MP_E_AGAIN,
+                    "the firewall drops what is forwarded: " + blocking_ +
+                        " has policy drop and accepts no established connections");
+    if (flow.caller_local.family == 6)
+        return sysctls_.require("net/ipv6/conf/all/forwarding", "1", error);
+    return MP_OK;
+}
+
+mp_status Backend::install(std::span<const mp_flow* const> flows, mp_status* each, mp_error& error)
+{
+    mp_status first = MP_OK;
+    const auto note = [&](std::size_t i, mp_status status, const mp_error& why) {
+        each[i] = status;
+        if (status == MP_OK || first != MP_OK)
+            return;
+        first = status;
+        error = why;
+    };
+    std::vector<Flow*> fresh;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        mp_error why{};
+        note(i, check(*flows[i], why), why);
+        if (each[i] != MP_OK)
+            continue;
+        fresh.push_back(flows_.add(std::make_unique<Flow>(to_flow(*flows[i]))));
+        places.push_back(i);
+    }
+    std::vector<mp_status> outcomes(fresh.size(), MP_OK);
+    mp_error why{};
+    start(fresh, outcomes.data(), why);
+    for (std::size_t k = 0; k < fresh.size(); ++k) {
+        note(places[k], outcomes[k], why);
+        if (outcomes[k] != MP_OK)
+            flows_.erase(fresh[k]->id);
+    }
+    return first;
+}
+
+/// Makes entries and switches them on; those that failed are as before. The first failure is
+/// returned and explained.
+mp_status Backend::start(FlowSpan flows, mp_status* each, mp_error& error)
+{
+    std::vector<int> errors(flows.size());
+    make_entries(flows, errors.data());
+    std::vector<Flow*> ready;
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        if (errors[i] == 0)
+            ready.push_back(flows[i]);
+    }
+    const int problem = switch_on(ready);
+    if (problem != 0)
+        entries_.clear(ready);
+    mp_status first = MP_OK;
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        const int failed = errors[i] != 0 ? errors[i] : problem;
+        mp_error why{};
+        each[i] = failed == 0 ? MP_OK : explain(failed, why);
+        if (each[i] == MP_OK || first != MP_OK)
+            continue;
+        first = each[i];
+        error = why;
+    }
+    return first;
+}
+
+/// A packet of a stranger, or one that came while the entry was missing, may have made an ordinary
+/// entry in our zone: it is deleted, once.
+void Backend::make_entries(FlowSpan flows, int* errors)
+{
+    entries_.create(flows, errors);
+    std::vector<Flow*> clashing;
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        if (errors[i] == EEXIST)
+            clashing.push_back(flows[i]);
+    }
+    if (clashing.empty())
+        return;
+    entries_.clear(clashing);
+    std::vector<int> again(clashing.size());
+    entries_.create(clashing, again.data());
+    for (std::size_t i = 0, k = 0; i < flows.size(); ++i) {
+        if (errors[i] == EEXIST)
+            errors[i] = again[k++];
+    }
+}
+
+int Backend::switch_on(FlowSpan flows)
+{
+    const int problem = table_.switch_on(flows);
+    if (problem != ENOENT)
+        return problem;
+    // Somebody deleted the table: the flows that were in it follow with the next reading.
+    switching_on_again_ = true;
+    return table_.rebuild(flows);
+}
+
+mp_status Backend::replace(const mp_flow& flow, mp_flow_reading& until_now, mp_error& error)
+{
+    Flow* present = flows_.find(flow.id);
+    if (present == nullptr)
+        return fail(&error, MP_E_INVALID, flow_name(to_flow(flow)) + "it is not installed");
+    if (const mp_status status = check_flow(flow, error); status != MP_OK)
+        return status;
+    const std::vector<mp_flow_id> ids{flow.id};
+    const Flow before = *present;
+    if (const mp_status status = remove(ids, &until_now, error); status != MP_OK)
+        return status;
+    auto moved = std::make_unique<Flow>(to_flow(flow));
+    moved->earlier = {until_now.from_caller, until_now.from_callee};
+    if (flows_.uses(flow.caller_local) || flows_.uses(flow.callee_local)) {
+        flows_.add(std::make_unique<Flow>(before))->close_entry();
+        return fail(&error, MP_E_INVALID,
+                    flow_name(*moved) + "one of its ports belongs to another flow");
+    }
+    Flow* added = flows_.add(std::move(moved)); // stays: the next reading tries again
+    mp_status each = MP_OK;
+    start({&added, 1}, &each, error);
+    return each;
+}
+
+mp_status Backend::remove(std::span<const mp_flow_id> ids, mp_flow_reading* finals, mp_error& error)
+{
+    mp_status status = MP_OK;
+    std::vector<Flow*> leaving;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        finals[i] = {ids[i], {}, {}, -1, -1};
+        Flow* flow = flows_.find(ids[i]);
+        if (flow == nullptr) {
+            status = fail(&error, MP_E_INVALID,
+                          "flow " + std::to_string(ids[i]) + ": it is not installed");
+            continue;
+        }
+        leaving.push_back(flow);
+        places.push_back(i);
+    }
+    // From here on packets reach the sockets, so the counters stand still.
+    table_.switch_off(leaving);
+    std::vector<Entries::State> states(leaving.size());
+    entries_.take(leaving, states.data());
+    for (std::size_t k = 0; k < leaving.size(); ++k) {
+        if (states[k].error == 0)
+            leaving[k]->seen = states[k].traffic;
+        finals[places[k]] = leaving[k]->reading();
+        flows_.erase(leaving[k]->id);
+    }
+    return status;
+}
+
+void Backend::read(std::uint64_t request)
+{
+    if (!sysctls_.hold())
+        log(MP_LOG_ERROR, "flows are not forwarded before the sysctl is set again");
+    watch_ruleset();
+    reader_.read(request);
+}
+
+/// What the reader asks of each piece: counters, and that everything is in its place.
+void Backend::look_after(FlowSpan flows)
+{
+    states_.assign(flows.size(), {});
+    known_.read(flows, states_.data());
+    missing_.clear();
+    quiet_.clear();
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        Flow& flow = *flows[i];
+        const Entries::State& state = states_[i];
+        if (state.error == ENOENT) {
+            flow.close_entry();
+            missing_.push_back(&flow);
+            continue;
+        }
+        if (state.error != 0)
+            continue;
+        const bool still = state.traffic[0].packets == flow.seen[0].packets &&
+                           state.traffic[1].packets == flow.seen[1].packets;
+        flow.seen = state.traffic;
+        // Each packet sets the timeout to the sysctl's, which may end before a call on hold does.
+        if (still && state.timeout_s < flow.timeout_s / 2)
+            quiet_.push_back(&flow);
+    }
+    entries_.prolong(quiet_);
+    put_back(missing_);
+    if (switching_on_again_)
+        table_.switch_on(flows);
+}
+
+void Backend::put_back(FlowSpan flows)
+{
+    if (flows.empty())
+        return;
+    std::vector<int> errors(flows.size());
+    make_entries(flows, errors.data());
+    std::size_t lost = 0;
+    for (std::size_t i = 0; i < flows.size(); ++i) {
+        if (errors[i] == 0)
+            continue;
+        ++lost;
+        events_->lost(host_, flows[i]->id, MP_FLOW_DELETED);
+    }
+    log(MP_LOG_WARNING, std::to_string(flows.size()) +
+                            " entries were deleted by someone or expired; " +
+                            std::to_string(flows.size() - lost) + " of them are back");
+}
+
+void Backend::watch_ruleset()
+{
+    switching_on_again_ = false;
+    const bool changed = table_.ruleset_changed();
+    if (changed && !table_.intact(flows_.count(4), flows_.count(6))) {
+        log(MP_LOG_WARNING, "somebody changed table inet " + table_.name() + "; it is made anew");
+        if (const int problem = table_.rebuild({}); problem != 0)
+            log(MP_LOG_ERROR, "table inet " + table_.name() + ": " + std::strerror(problem));
+        switching_on_again_ = true;
+    }
+    watch_forward_chains(changed);
+}
+
+void Backend::watch_forward_chains(bool changed)
+{
+    constexpr std::int64_t interval_ms = 10000;
+    chains_changed_ = chains_changed_ || changed;
+    const std::int64_t now = now_ms();
+    if (settings_.forward_chain == ForwardChain::trust || !chains_changed_ ||
+        (chains_seen_ms_ != 0 && now - chains_seen_ms_ < interval_ms))
+        return;
+    chains_changed_ = false;
+    chains_seen_ms_ = now;
+    namespace support = mediaproxy::plugin_support;
+    std::string blocking =
+        support::blocking_forward_chain(*questions_, support::CtState::established);
+    if (blocking == blocking_)
+        return;
+    blocking_ = std::move(blocking);
+    if (blocking_.empty()) {
+        log(MP_LOG_INFO, "the firewall lets forwarded packets pass now");
+        return;
+    }
+    log(MP_LOG_WARNING, "the firewall drops what is forwarded: " + blocking_ +
+                            " has policy drop and accepts no established connections; flows stay "
+                            "on the slow path");
+    for (const mp_flow_id id : flows_.ids())
+        events_->lost(host_, id, MP_FLOW_FAILED);
+}
+
+void Backend::clean_up()
+{
+    table_.drop();
+    const std::vector<Flow*> flows = all();
+    entries_.clear(flows);
+    if (table_.others_present())
+        log(MP_LOG_INFO, "the sysctls stay: another daemon needs them");
+    else
+        sysctls_.restore();
+}
+
+std::vector<Flow*> Backend::all() const
+{
+    std::vector<Flow*> result;
+    for (const mp_flow_id id : flows_.ids())
+        result.push_back(flows_.find(id));
+    return result;
+}
+
+/// Of an errno that a flow met.
+mp_status Backend::explain(int problem, mp_error& error) const
+{
+    switch (problem) {
+    case ENOMEM:
+        return fail(&error, MP_E_AGAIN,
+                    "the table of connection tracking is full (" + std::string(table_size) +
+                        " is " + Sysctls::read(table_size) + ")");
+    case EEXIST:
+        return fail(&error, MP_E_AGAIN, "another connection has the flow's addresses and ports");
+    case EPERM:
+    case EACCES:
+        return fail(&error, MP_E_DENIED, "the capability CAP_NET_ADMIN is missing");
+    default:
+        return fail(&error, MP_E_FAILED,
+                    std::string("the kernel refused the flow: ") + std::strerror(problem));
+    }
+}
+
+void Backend::log(mp_log_level level, const std::string& sentence) const
+{
+    host_->log(host_, level, sentence.c_str());
+}
+
+} // namespace forwarding_conntrack
