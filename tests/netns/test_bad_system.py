@@ -6,6 +6,7 @@ from wire.case import Forwarding, story
 from wire.place import run_in
 
 CALLS = 20
+FIREWALL_SEEN = 12  # seconds within which a new firewall is noticed
 WITHOUT_NET_ADMIN = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
 # /proc/sys is read-only, as in most containers.
 READ_ONLY_SYSCTLS = (
@@ -67,7 +68,7 @@ class Privileges(Fallback):
         if self.backend.netdev:
             self.carried(daemon, self.backend.forwarding)
         else:
-            self.warned(daemon, self.backend.forwarding, "ip_forward")
+            self.warned(daemon, self.backend.forwarding, "must be 1, but it cannot be written")
             self.carried(daemon, "userspace")
         self.assertEqual(self.place.get("net.ipv4.ip_forward"), "0")
         daemon.stop()
@@ -107,7 +108,7 @@ class Firewall(Fallback):
         self.firewall_was_there(6)
 
     def test_a_firewall_that_is_raised_later_is_noticed(self):
-        """What was forwarded already may be lost until it is: two seconds of it at most."""
+        """What was forwarded already is lost until then: back ends look every ten seconds at most."""
         self.make_place()
         daemon = self.start_with_userspace()
         proxy = self.proxy(daemon)
@@ -120,7 +121,7 @@ class Firewall(Fallback):
             lambda: f"flows: {self.flow_counts(daemon)}: {story(daemon)}",
         )
         self.raise_firewall()
-        self.heal(load, allowed=2.0)
+        self.heal(load, allowed=FIREWALL_SEEN)
         if self.backend.kernel and not self.backend.netdev:
             self.warned(daemon, "forward", "drop")
         load.pause()
@@ -143,7 +144,7 @@ class Conntrack(Fallback):
                     (phone, (call.relay_address, port)),
                     ((call.relay_address, port), phone),
                 )[:: 1 if call.number % 2 else -1]:
-                    words = ("-I", "-f", f"ipv{family}", "-p", "udp", "--timeout", "600")
+                    words = ("-I", "-p", "udp", "--timeout", "600")
                     ends = ("-s", source[0], "--sport", source[1])
                     ends += ("-d", target[0], "--dport", target[1])
                     run_in("relay", "conntrack", *words, *ends)
