@@ -29,12 +29,12 @@ void enlarge(int fd, int force, int plain) noexcept
 
 } // namespace
 
-std::unique_ptr<NetlinkSocket> NetlinkSocket::open(mp_error& error)
+std::unique_ptr<NetlinkSocket> NetlinkSocket::open(mp_error& error, int protocol)
 {
-    const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+    const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     if (fd < 0) {
         fail(&error, MP_E_UNSUPPORTED,
-             std::string("a netfilter netlink socket cannot be opened: ") + std::strerror(errno));
+             std::string("a netlink socket cannot be opened: ") + std::strerror(errno));
         return nullptr;
     }
     std::unique_ptr<NetlinkSocket> made(new NetlinkSocket(fd));
@@ -59,6 +59,12 @@ NetlinkSocket::NetlinkSocket(int fd)
 NetlinkSocket::~NetlinkSocket()
 {
     close(fd_);
+}
+
+int NetlinkSocket::join(int group) noexcept
+{
+    return setsockopt(fd_, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) == 0 ? 0
+                                                                                           : errno;
 }
 
 int NetlinkSocket::send(std::span<const std::byte> request) noexcept

@@ -14,7 +14,7 @@
 namespace mediaproxy::plugin_support
 {
 
-/// A NETLINK_NETFILTER socket. The kernel works off a request inside the system call that sends it,
+/// A netlink socket. The kernel works off a request inside the system call that sends it,
 /// so answers never have to be waited for: exchange() blocks for nothing but the kernel's own
 /// locks. Not for several threads.
 class NetlinkSocket
@@ -24,13 +24,15 @@ public:
 
     /// Null when the kernel refuses; `error` says what is missing. Buffers of 16 MiB where the
     /// privilege allows it.
-    static std::unique_ptr<NetlinkSocket> open(mp_error& error);
+    static std::unique_ptr<NetlinkSocket> open(mp_error& error, int protocol = NETLINK_NETFILTER);
     ~NetlinkSocket();
     NetlinkSocket(const NetlinkSocket&) = delete;
     NetlinkSocket& operator=(const NetlinkSocket&) = delete;
 
     /// For watch_fd.
     int fd() const noexcept { return fd_; }
+    /// Hears the messages of a multicast group (RTNLGRP_*, NFNLGRP_*) too. 0 or an errno.
+    int join(int group) noexcept;
     std::uint32_t next_sequence() noexcept { return ++sequence_; }
 
     /// Sends a request, or a batch of them. 0 or an errno.

@@ -36,8 +36,11 @@ NftBatch::Outcome NftBatch::commit(const NetlinkSocket::OnMessage& on_message)
         nftnl_batch_end(reinterpret_cast<char*>(buffer_.get() + size_), socket_.next_sequence());
     close_last();
     Outcome outcome;
+    refusals_.clear();
     const int error = socket_.exchange({buffer_.get(), size_}, [&](const nlmsghdr& message) {
         const int refused = error_of(message);
+        if (refused != 0)
+            refusals_.push_back({refused, message.nlmsg_seq});
         if (refused != 0 && outcome.error == 0)
             outcome = {refused, message.nlmsg_seq};
         else if (refused == 0 && on_message)

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <linux/netlink.h>
 
@@ -17,6 +18,10 @@ namespace mediaproxy::plugin_support
 class NftBatch
 {
 public:
+    struct Refusal {
+        int error;              ///< an errno
+        std::uint32_t sequence; ///< of the message
+    };
     struct Outcome {
         int error = 0;              ///< an errno; 0 = committed
         std::uint32_t sequence = 0; ///< of the first message that was refused; 0 = of none
@@ -34,6 +39,8 @@ public:
     bool has_room() const noexcept { return size_ + 2 * longest_message <= capacity; }
     /// Carries the transaction out. `on_message` gets what NLM_F_ECHO and NLM_F_ACK ask for.
     Outcome commit(const NetlinkSocket::OnMessage& on_message = {});
+    /// All messages that the last commit() was refused for: the kernel looks at every one.
+    const std::vector<Refusal>& refusals() const noexcept { return refusals_; }
 
     static constexpr std::size_t longest_message = 64 << 10;
 
@@ -47,6 +54,7 @@ private:
     std::size_t size_ = 0;
     nlmsghdr* last_ = nullptr; ///< its length is final once the next one begins
     std::uint32_t sequence_ = 0;
+    std::vector<Refusal> refusals_;
 };
 
 } // namespace mediaproxy::plugin_support

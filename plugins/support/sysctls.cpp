@@ -74,7 +74,9 @@ mp_status Sysctls::require(const std::string& name, const std::string& value, mp
         }
         log_(MP_LOG_INFO, name + " was " + before + ", is " + value + " from now on");
     }
-    required_.push_back({name, {}, value});
+    if (std::none_of(required_.begin(), required_.end(),
+                     [&](const Entry& entry) { return entry.name == name; }))
+        required_.push_back({name, {}, value});
     return MP_OK;
 }
 
@@ -83,7 +85,7 @@ bool Sysctls::hold()
     bool held = true;
     for (const Entry& entry : required_) {
         const std::string now = read(entry.name);
-        if (now == entry.value)
+        if (now == entry.value || now.empty()) // empty: its device is gone
             continue;
         const int problem = write(entry.name, entry.value);
         held = held && problem == 0;

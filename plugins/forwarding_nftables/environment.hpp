@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <string>
+
+#include "elements.hpp"
+#include "support/sysctls.hpp"
+
+namespace forwarding_nftables
+{
+
+/// The sysctls of the host that forwarding through its routing needs. Those of `all` are enough:
+/// the kernel takes accept_local of `all` or of the device, and the looser (greater) rp_filter of
+/// both, so devices that appear later are covered.
+class Environment
+{
+public:
+    using Log = mediaproxy::plugin_support::Sysctls::Log;
+
+    /// `path` of the file with what was changed; "" keeps none.
+    Environment(std::string path, Log log) : sysctls_(std::move(path), std::move(log)) {}
+
+    /// Sets what this family needs; what is set already is looked at again. MP_E_DENIED and a
+    /// sentence that names the sysctl when it cannot be set.
+    mp_status prepare(Family family, mp_error& error);
+    /// Sets again what somebody has changed since; false, and a sentence, when that was refused.
+    mp_status hold(mp_error& error);
+    void restore() { sysctls_.restore(); }
+
+private:
+    mp_status prepare_ipv4(mp_error& error);
+    mp_status prepare_ipv6(mp_error& error);
+
+    mediaproxy::plugin_support::Sysctls sysctls_;
+    bool ipv4_ = false, ipv6_ = false; ///< prepared
+};
+
+} // namespace forwarding_nftables

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ruleset.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include "packet_rule.hpp"
+#include "support/attributes.hpp"
+#include "support/failure.hpp"
+
+namespace forwarding_nftables
+{
+
+using mediaproxy::plugin_support::error_of;
+using mediaproxy::plugin_support::fail;
+using mediaproxy::plugin_support::for_each_attribute;
+
+namespace
+{
+
+constexpr std::int32_t hook_priority = -310; ///< before raw (-300) and connection tracking (-200)
+constexpr const char* reassembly_chain = "reassemble";
+
+template <class T, void (*Free)(const T*)>
+struct Deleter {
+    void operator()(const T* object) const noexcept { Free(object); }
+};
+using TablePtr = std::unique_ptr<nftnl_table, Deleter<nftnl_table, nftnl_table_free>>;
+using ChainPtr = std::unique_ptr<nftnl_chain, Deleter<nftnl_chain, nftnl_chain_free>>;
+using SetPtr = std::unique_ptr<nftnl_set, Deleter<nftnl_set, nftnl_set_free>>;
+
+// Numbers of nft's data types: what `nft list` shows the bytes of a map as.
+constexpr std::uint32_t nft_ipv4_address = 7, nft_ipv6_address = 8, nft_inet_service = 13,
+                        nft_iface_index = 20;
+
+std::uint32_t concatenation(std::initializer_list<std::uint32_t> types)
+{
+    std::uint32_t result = 0;
+    for (const std::uint32_t type : types)
+        result = result << 6 | type;
+    return result;
+}
+
+std::uint32_t key_type(Family family)
+{
+    const std::uint32_t address = family == Family::ipv4 ? nft_ipv4_address : nft_ipv6_address;
+    return concatenation({address, address, nft_inet_service, nft_inet_service});
+}
+
+const std::array<std::uint8_t, 3> all_protocols{NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV};
+
+std::span<const std::byte> dump_request(std::array<std::byte, 512>& room, std::uint16_t type,
+                                        std::uint8_t protocol, std::uint32_t sequence,
+                                        const char* table)
+{
+    nlmsghdr* message = nftnl_nlmsg_build_hdr(reinterpret_cast<char*>(room.data()), type, protocol,
+                                              NLM_F_DUMP, sequence);
+    if (table != nullptr)
+        mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
+    return {room.data(), message->nlmsg_len};
+}
+
+std::string comment_of(const nftnl_table* table)
+{
+    std::uint32_t size = 0;
+    const auto* data =
+        static_cast<const std::uint8_t*>(nftnl_table_get_data(table, NFTNL_TABLE_USERDATA, &size));
+    if (data == nullptr || size < 3 || data[0] != NFTNL_UDATA_TABLE_COMMENT || data[1] > size - 2 ||
+        data[1] == 0)
+        return {};
+    return {reinterpret_cast<const char*>(data + 2), static_cast<std::size_t>(data[1]) - 1};
+}
+
+} // namespace
+
+std::vector<std::uint8_t> Ruleset::protocols() const
+{
+    std::vector<std::uint8_t> result;
+    for (const Family family : families_) {
+        const std::uint8_t protocol = layout_.place(family).protocol;
+        if (std::find(result.begin(), result.end(), protocol) == result.end())
+            result.push_back(protocol);
+    }
+    return result;
+}
+
+std::vector<std::string> Ruleset::present_devices() const
+{
+    std::vector<std::string> result = layout_.settings().devices;
+    std::erase_if(result,
+                  [](const std::string& name) { return if_nametoindex(name.c_str()) == 0; });
+    return result;
+}
+
+Ruleset::NftBatch::Outcome Ruleset::commit()
+{
+    const auto outcome = batch_.commit();
+    commits_ += outcome.ok() ? 1 : 0;
+    return outcome;
+}
+
+mp_status Ruleset::probe(mp_error& error)
+{
+    families_ = {Family::ipv4};
+    if (access("/proc/sys/net/ipv6", F_OK) == 0)
+        families_.push_back(Family::ipv6);
+    for (const std::string& device : layout_.settings().devices) {
+        if (if_nametoindex(device.c_str()) == 0)
+            return fail(&error, MP_E_INVALID, "devices: there is no device " + device);
+    }
+    const std::string table = std::string(table_prefix) + "probe_" + std::to_string(getpid());
+    NftBatch::Outcome outcome;
+    for (const Reassembly reassembly : {Reassembly::kernel, Reassembly::none}) {
+        reassembly_ = reassembly;
+        outcome = make({}, reassembly, table.c_str(), false);
+        if (outcome.ok())
+            return MP_OK;
+        if (outcome.error == EPERM)
+            return fail(&error, MP_E_DENIED,
+                        "the kernel does not let this process change nftables rules: it needs the "
+                        "capability CAP_NET_ADMIN");
+    }
+    return fail(&error, MP_E_UNSUPPORTED,
+                std::string("this kernel does not take the nftables rules for forwarding (5.7 or "
+                            "later is needed, with nf_tables): ") +
+                    std::strerror(outcome.error));
+}
+
+mp_status Ruleset::build(mp_error& error)
+{
+    std::vector<TableEntry> ours;
+    for (TableEntry& table : tables()) {
+        if (table.name == layout_.table())
+            ours.push_back(std::move(table));
+    }
+    const auto outcome = make(ours, reassembly_, layout_.table(), true);
+    if (outcome.ok())
+        return MP_OK;
+    return fail(&error, outcome.error == EPERM ? MP_E_DENIED : MP_E_FAILED,
+                std::string("the nftables rules cannot be made: ") + std::strerror(outcome.error));
+}
+
+Ruleset::NftBatch::Outcome Ruleset::make(const std::vector<TableEntry>& replaced,
+                                         Reassembly reassembly, const char* table, bool keep)
+{
+    batch_.begin();
+    for (const TableEntry& old : replaced)
+        put_table(NFT_MSG_DELTABLE, {old.protocol, old.name.c_str()}, 0);
+    const auto devices = present_devices();
+    std::uint32_t map_id = 0;
+    for (const std::uint8_t protocol : protocols()) {
+        const Names names{protocol, table};
+        put_table(NFT_MSG_NEWTABLE, names, NLM_F_CREATE);
+        if (protocol != NFPROTO_NETDEV)
+            put_base_chain(names, "prerouting", nullptr);
+        if (protocol != NFPROTO_NETDEV && reassembly == Reassembly::kernel)
+            put_reassembly(names);
+        for (const std::string& device : devices)
+            put_base_chain(names, "ingress_" + device, device.c_str());
+        for (const Family family : families_) {
+            if (layout_.place(family).protocol != protocol)
+                continue;
+            put_map(names, family, ++map_id);
+            if (protocol != NFPROTO_NETDEV)
+                put_rule(names, "prerouting", family, map_id, reassembly);
+            for (const std::string& device : devices)
+                put_rule(names, "ingress_" + device, family, map_id, Reassembly::none);
+        }
+        if (!keep)
+            put_table(NFT_MSG_DELTABLE, names, 0);
+    }
+    return commit();
+}
+
+void Ruleset::put_table(std::uint16_t type, const Names& names, std::uint16_t flags)
+{
+    const TablePtr table(nftnl_table_alloc());
+    nftnl_table_set_str(table.get(), NFTNL_TABLE_NAME, names.table);
+    if (type == NFT_MSG_NEWTABLE) {
+        const std::string& comment = layout_.comment();
+        std::vector<char> data{NFTNL_UDATA_TABLE_COMMENT, static_cast<char>(comment.size() + 1)};
+        data.insert(data.end(), comment.c_str(), comment.c_str() + comment.size() + 1);
+        nftnl_table_set_data(table.get(), NFTNL_TABLE_USERDATA, data.data(),
+                             static_cast<std::uint32_t>(data.size()));
+    }
+    nftnl_table_nlmsg_build_payload(&batch_.add(type, names.protocol, flags), table.get());
+}
+
+void Ruleset::put_map(const Names& names, Family family, std::uint32_t id)
+{
+    const bool v4 = family == Family::ipv4;
+    const bool routed = names.protocol == NFPROTO_NETDEV;
+    const std::uint32_t data_type = routed ? key_type(family) << 12 | nft_iface_index << 6 |
+                                                 (v4 ? nft_ipv4_address : nft_ipv6_address)
+                                           : key_type(family);
+    const Hop hop{};
+    const auto data = make_data(family, {}, {}, routed ? &hop : nullptr);
+    const SetPtr set(nftnl_set_alloc());
+    nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, names.table);
+    nftnl_set_set_str(set.get(), NFTNL_SET_NAME, layout_.place(family).map);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_ID, id);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_FLAGS, NFT_SET_MAP);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_TYPE, key_type(family));
+    nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_LEN, key_size(family));
+    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_TYPE, data_type);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_DATA_LEN,
+                      static_cast<std::uint32_t>(data.bytes().size()));
+    nftnl_set_set_u32(set.get(), NFTNL_SET_DESC_SIZE, layout_.settings().map_size);
+    nftnl_set_add_expr(set.get(), nftnl_expr_alloc("counter"));
+    nftnl_set_nlmsg_build_payload(&batch_.add(NFT_MSG_NEWSET, names.protocol, NLM_F_CREATE),
+                                  set.get());
+}
+
+void Ruleset::put_base_chain(const Names& names, const std::string& name, const char* device)
+{
+    const std::uint32_t hook =
+        device != nullptr ? std::uint32_t{NF_NETDEV_INGRESS} : std::uint32_t{NF_INET_PRE_ROUTING};
+    const ChainPtr chain(nftnl_chain_alloc());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, names.table);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, name.c_str());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TYPE, "filter");
+    nftnl_chain_set_u32(chain.get(), NFTNL_CHAIN_HOOKNUM, hook);
+    nftnl_chain_set_s32(chain.get(), NFTNL_CHAIN_PRIO, hook_priority);
+    if (device != nullptr)
+        nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_DEV, device);
+    nftnl_chain_nlmsg_build_payload(&batch_.add(NFT_MSG_NEWCHAIN, names.protocol, NLM_F_CREATE),
+                                    chain.get());
+}
+
+/// No packet ever comes to this chain. But as long as there is a tproxy statement the kernel puts
+/// fragments together before the prerouting hook, and takes a packet apart again on its way out.
+void Ruleset::put_reassembly(const Names& names)
+{
+    const ChainPtr chain(nftnl_chain_alloc());
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_TABLE, names.table);
+    nftnl_chain_set_str(chain.get(), NFTNL_CHAIN_NAME, reassembly_chain);
+    nftnl_chain_nlmsg_build_payload(&batch_.add(NFT_MSG_NEWCHAIN, names.protocol, NLM_F_CREATE),
+                                    chain.get());
+    reassembly_rule(names.protocol, names.table, reassembly_chain)
+        .put(batch_.add(NFT_MSG_NEWRULE, names.protocol, NLM_F_CREATE | NLM_F_APPEND));
+}
+
+void Ruleset::put_rule(const Names& names, const std::string& chain, Family family,
+                       std::uint32_t map_id, Reassembly reassembly)
+{
+    const PacketRule wanted{.family = family,
+                            .protocol = names.protocol,
+                            .table = names.table,
+                            .chain = chain.c_str(),
+                            .map = layout_.place(family).map,
+                            .map_id = map_id,
+                            .fragments_arrive = reassembly == Reassembly::none};
+    packet_rule(wanted).put(
+        batch_.add(NFT_MSG_NEWRULE, names.protocol, NLM_F_CREATE | NLM_F_APPEND));
+}
+
+std::vector<TableEntry> Ruleset::tables()
+{
+    std::vector<TableEntry> result;
+    for (const std::uint8_t protocol : all_protocols) {
+        std::array<std::byte, 512> room;
+        const auto request =
+            dump_request(room, NFT_MSG_GETTABLE, protocol, socket_.next_sequence(), nullptr);
+        socket_.exchange(request, [&](const nlmsghdr& message) {
+            const TablePtr table(nftnl_table_alloc());
+            if (message.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE) ||
+                nftnl_table_nlmsg_parse(&message, table.get()) != 0)
+                return;
+            const char* name = nftnl_table_get_str(table.get(), NFTNL_TABLE_NAME);
+            result.push_back({protocol, name, comment_of(table.get())});
+        });
+    }
+    return result;
+}
+
+bool Ruleset::intact()
+{
+    const auto present = tables();
+    for (const std::uint8_t protocol : protocols()) {
+        const bool ours = std::any_of(present.begin(), present.end(), [&](const TableEntry& entry) {
+            return entry.protocol == protocol && entry.name == layout_.table() &&
+                   entry.comment == layout_.comment();
+        });
+        const std::size_t hooks = count_hooks(protocol), rules = count_rules(protocol);
+        const bool complete =
+            protocol == NFPROTO_NETDEV
+                ? hooks >= present_devices().size() && rules == hooks * families_.size()
+                : hooks == 1 && rules == (reassembly_ == Reassembly::kernel ? 2 : 1);
+        if (!ours || !complete)
+            return false;
+    }
+    return true;
+}
+
+std::size_t Ruleset::count_rules(std::uint8_t protocol)
+{
+    std::array<std::byte, 512> room;
+    std::size_t count = 0;
+    socket_.exchange(
+        dump_request(room, NFT_MSG_GETRULE, protocol, socket_.next_sequence(), layout_.table()),
+        [&](const nlmsghdr& message) {
+            count += message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE);
+        });
+    return count;
+}
+
+std::size_t Ruleset::count_hooks(std::uint8_t protocol)
+{
+    std::array<std::byte, 512> room;
+    std::size_t count = 0;
+    const auto request =
+        dump_request(room, NFT_MSG_GETCHAIN, protocol, socket_.next_sequence(), nullptr);
+    socket_.exchange(request, [&](const nlmsghdr& message) {
+        const ChainPtr chain(nftnl_chain_alloc());
+        if (message.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN) ||
+            nftnl_chain_nlmsg_parse(&message, chain.get()) != 0)
+            return;
+        count += std::strcmp(nftnl_chain_get_str(chain.get(), NFTNL_CHAIN_TABLE),
+                             layout_.table()) == 0 &&
+                 nftnl_chain_is_set(chain.get(), NFTNL_CHAIN_HOOKNUM);
+    });
+    return count;
+}
+
+mp_status Ruleset::remove()
+{
+    batch_.begin();
+    bool any = false;
+    for (const TableEntry& table : tables()) {
+        if (table.name != layout_.table())
+            continue;
+        put_table(NFT_MSG_DELTABLE, {table.protocol, table.name.c_str()}, 0);
+        any = true;
+    }
+    return !any || commit().ok() ? MP_OK : MP_E_FAILED;
+}
+
+bool Ruleset::has_neighbours()
+{
+    const auto present = tables();
+    return std::any_of(present.begin(), present.end(), [&](const TableEntry& entry) {
+        return entry.name.starts_with(table_prefix) && entry.name != layout_.table();
+    });
+}
+
+std::uint32_t Ruleset::generation()
+{
+    std::array<std::byte, 512> room;
+    std::uint32_t result = 0;
+    nlmsghdr* request = nftnl_nlmsg_build_hdr(reinterpret_cast<char*>(room.data()), NFT_MSG_GETGEN,
+                                              NFPROTO_UNSPEC, 0, socket_.next_sequence());
+    socket_.exchange({room.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
+        if (error_of(message) != 0)
+            return;
+        for_each_attribute(message, sizeof(nfgenmsg), [&](const nlattr& attribute) {
+            if (mnl_attr_get_type(&attribute) == NFTA_GEN_ID)
+                result = ntohl(mnl_attr_get_u32(&attribute));
+        });
+    });
+    return result;
+}
+
+} // namespace forwarding_nftables

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What keeps a Backend right while others change rules, maps, routes and sysctls.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "backend.hpp"
+#include "flow_maker.hpp"
+
+namespace forwarding_nftables
+{
+namespace
+{
+
+constexpr std::size_t chores_a_turn = 200; ///< about a millisecond
+constexpr std::size_t readings_a_piece = 256;
+constexpr int share_of_time = 1000; ///< looking at foreign rules takes at most a thousandth
+
+} // namespace
+
+void Backend::read(std::uint64_t request)
+{
+    look_after_host();
+    asked_.push_back(request);
+    if (!dumping_)
+        start_dump();
+}
+
+void Backend::look_after_host()
+{
+    mp_error problem{};
+    if (!layout_.settings().on_devices() && environment_.hold(problem) != MP_OK) {
+        for (const Family family : ruleset_.families())
+            set_obstacle(family, problem.message);
+        firewall_changed_ = true; // looks again, and takes the obstacle away, once it is set
+        return;
+    }
+    if (others_changed_rules()) {
+        firewall_changed_ = true;
+        if (built_ && !ruleset_.intact())
+            rebuild();
+    }
+    if (firewall_changed_ && Clock::now() >= next_firewall_look_)
+        check_firewall();
+}
+
+/// Every transaction counts the generation up; what we did not do, others did.
+bool Backend::others_changed_rules()
+{
+    const std::uint32_t generation = ruleset_.generation();
+    const std::uint32_t commits = ruleset_.commits() + writer_.commits();
+    const bool changed = generation - generation_ != commits - commits_;
+    generation_ = generation;
+    commits_ = commits;
+    return changed;
+}
+
+void Backend::rebuild()
+{
+    mp_error problem{};
+    host_.log(MP_LOG_WARNING, std::string("somebody changed or deleted the nftables table ") +
+                                  layout_.table() + "; it is made again");
+    built_ = ruleset_.build(problem) == MP_OK;
+    if (!built_)
+        host_.log(MP_LOG_ERROR, problem.message);
+    for (const auto& [id, flow] : flows_.all())
+        add_chore(id, true);
+}
+
+void Backend::check_firewall()
+{
+    const auto begin = Clock::now();
+    firewall_changed_ = false;
+    for (const Family family : ruleset_.families())
+        set_obstacle(family, firewall_.obstacle(family));
+    const auto end = Clock::now();
+    next_firewall_look_ = end + share_of_time * (end - begin);
+}
+
+void Backend::set_obstacle(Family family, const std::string& sentence)
+{
+    std::string& present = obstacles_[static_cast<std::size_t>(family)];
+    if (present == sentence)
+        return;
+    present = sentence;
+    if (sentence.empty()) {
+        host_.log(MP_LOG_INFO, std::string("flows of ") +
+                                   (family == Family::ipv4 ? "IPv4" : "IPv6") +
+                                   " can be forwarded again");
+        return;
+    }
+    host_.log(MP_LOG_WARNING, "no flow is forwarded: " + sentence);
+    for (const auto& [id, flow] : flows_.all()) {
+        if (flow->family == family)
+            report_lost(*flow, MP_FLOW_FAILED);
+    }
+}
+
+void Backend::report_lost(Flow& flow, std::uint32_t reason)
+{
+    if (!flow.lost)
+        host_.lost(flow.id, reason);
+    flow.lost = true;
+}
+
+void Backend::start_dump()
+{
+    answering_ = std::exchange(asked_, {});
+    ++round_;
+    std::vector<MapPlace> places;
+    for (const Family family : ruleset_.families()) {
+        const bool used =
+            std::any_of(flows_.all().begin(), flows_.all().end(),
+                        [&](const auto& entry) { return entry.second->family == family; });
+        if (used)
+            places.push_back(layout_.place(family));
+    }
+    dumping_ = true;
+    if (dump_->start(std::move(places)) != MapDump::Step::more)
+        finish_dump();
+}
+
+void Backend::on_dump()
+{
+    const auto step =
+        dump_->next([&](const Key& key, std::span<const std::byte>, const mp_traffic& counted) {
+            const auto [flow, side] = flows_.find(key);
+            // A flow that is younger than the dump may be one of its dead predecessor's elements.
+            if (flow == nullptr || flow->made_in >= round_)
+                return;
+            flow->ways[side].count(counted);
+            flow->ways[side].seen_in = round_;
+        });
+    if (step != MapDump::Step::more && dumping_)
+        finish_dump();
+}
+
+/// A dump during which elements came and went may have missed one that is there. That is no harm:
+/// mending finds it.
+void Backend::finish_dump()
+{
+    dumping_ = false;
+    const bool gone = dump_->error() == ENOENT;
+    const bool complete = dump_->error() == 0;
+    std::vector<mp_flow_reading> readings;
+    readings.reserve(flows_.all().size());
+    for (const auto& [id, flow] : flows_.all()) {
+        readings.push_back(flow->reading());
+        const bool missing = complete && flow->made_in < round_ &&
+                             std::any_of(flow->ways.begin(), flow->ways.end(),
+                                         [&](const Way& way) { return way.seen_in != round_; });
+        if (missing)
+            add_chore(id, true);
+    }
+    if (gone)
+        rebuild();
+    // From here on the host may call us.
+    for (const std::uint64_t request : std::exchange(answering_, {})) {
+        std::span<const mp_flow_reading> left = readings;
+        do {
+            const auto piece = left.first(std::min(left.size(), readings_a_piece));
+            left = left.subspan(piece.size());
+            host_.readings(request, piece, left.empty() ? 1 : 0);
+        } while (!left.empty());
+    }
+    if (!asked_.empty() && !dumping_)
+        start_dump();
+}
+
+void Backend::on_routes()
+{
+    if (!routes_->changed())
+        return;
+    if (built_ && !ruleset_.intact()) {
+        rebuild(); // a device has come back
+        return;
+    }
+    for (const auto& [id, flow] : flows_.all())
+        add_chore(id, false);
+}
+
+void Backend::add_chore(mp_flow_id id, bool mend)
+{
+    chores_.push_back({id, mend});
+    if (!std::exchange(chores_posted_, true))
+        host_.post([](void* self) { static_cast<Backend*>(self)->do_chores(); }, this);
+}
+
+void Backend::do_chores()
+{
+    chores_posted_ = false;
+    std::vector<FlowTable::Place> ways;
+    for (std::size_t done = 0; done < chores_a_turn && !chores_.empty(); ++done) {
+        const Chore chore = chores_.front();
+        chores_.pop_front();
+        Flow* flow = flows_.find(chore.id);
+        if (flow == nullptr || flow->lost)
+            continue;
+        if (routes_)
+            reroute(*flow);
+        if (!chore.mend || flow->lost)
+            continue;
+        for (std::size_t side = 0; side < flow->ways.size(); ++side)
+            ways.push_back({flow, side});
+    }
+    mend(ways);
+    if (!chores_.empty() && !std::exchange(chores_posted_, true))
+        host_.post([](void* self) { static_cast<Backend*>(self)->do_chores(); }, this);
+}
+
+void Backend::mend(std::span<const FlowTable::Place> ways)
+{
+    std::vector<int> problems(ways.size());
+    writer_.add_ways(ways, problems);
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+        Flow& flow = *ways[i].flow;
+        if (problems[i] == 0) {
+            flow.ways[ways[i].side].close();
+            flow.made_in = round_;
+        } else if (problems[i] != EEXIST && problems[i] != ENOENT) {
+            report_lost(flow, problems[i] == EBUSY ? MP_FLOW_DELETED : MP_FLOW_FAILED);
+        }
+    }
+}
+
+void Backend::reroute(Flow& flow)
+{
+    Flow changed = flow;
+    mp_error problem{};
+    if (route_flow(changed, *routes_, problem) != MP_OK) {
+        host_.log(MP_LOG_DEBUG, problem.message);
+        report_lost(flow, MP_FLOW_FAILED);
+        return;
+    }
+    const bool same =
+        changed.ways[0].hop == flow.ways[0].hop && changed.ways[1].hop == flow.ways[1].hop;
+    if (same)
+        return;
+    const int refused = writer_.exchange(flow, changed);
+    for (std::size_t side = 0; side < flow.ways.size(); ++side) {
+        flow.ways[side].hop = changed.ways[side].hop;
+        flow.ways[side].data = changed.ways[side].data;
+        if (refused == 0)
+            flow.ways[side].close();
+    }
+    flow.made_in = round_;
+    if (refused == ENOENT)
+        add_chore(flow.id, true);
+    else if (refused != 0)
+        report_lost(flow, MP_FLOW_FAILED);
+}
+
+} // namespace forwarding_nftables
