@@ -139,7 +139,7 @@ def count(name, *counters):
         for key, value in zip(heading[1:], line[1:])
     }
     for key, value in (line.split() for line in six.splitlines()):
-        for protocol in ("Udp6", "Ip6"):
+        for protocol in ("Udp6", "Ip6", "Icmp6"):
             if key.startswith(protocol):
                 values[f"{protocol}.{key.removeprefix(protocol)}"] = int(value)
     return sum(values[counter] for counter in counters)

@@ -76,7 +76,10 @@ class Report:
         return sum(stream[side][what] for stream in self.streams.values() for side in SIDES)
 
     def complaints(self, reordering=True):
-        """Sentences about everything that is not as it should be."""
+        """Sentences about everything that is not as it should be.
+
+        With `reordering`, one packet in a thousand may be overtaken: at a handover.
+        """
         found = []
         for what in ("lost", "duplicated", "wrong_source", "corrupted", "foreign"):
             bad = [

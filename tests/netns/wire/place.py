@@ -142,14 +142,15 @@ class Place:
     def set(self, key, value, name="relay"):
         """Sets a sysctl."""
         with netns.inside(name):
-            self._sysctl(key).write_text(str(value), encoding="ascii")
+            self.sysctl(key).write_text(str(value), encoding="ascii")
 
     def get(self, key, name="relay"):
         with netns.inside(name):
-            return self._sysctl(key).read_text(encoding="ascii").strip()
+            return self.sysctl(key).read_text(encoding="ascii").strip()
 
     @staticmethod
-    def _sysctl(key):
+    def sysctl(key):
+        """Its file, for a thread that is in the namespace."""
         return pathlib.Path("/proc/sys", *key.split("."))
 
     def delivered(self):
