@@ -98,6 +98,7 @@ mp_status Backend::prepare(mp_error& error)
         log(MP_LOG_WARNING, std::string(table_size) + " is " + Sysctls::read(table_size) +
                                 ": each accelerated flow needs one entry of it");
     watch_forward_chains(true);
+    chains_seen_ms_ = 0; // the first change is looked at at once
     return MP_OK;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "plugin_host.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include <dlfcn.h>
@@ -8,16 +9,27 @@
 namespace forwarding_test
 {
 
-PluginHost::PluginHost(const std::string& path, const SettingList& settings)
+PluginHost::PluginHost(const std::string& path, const SettingList& settings, HostIdentity identity)
+    : identity_(std::move(identity))
 {
     load(path);
     bridge_.self = this;
     bridge_.host.struct_size = sizeof bridge_.host;
     bridge_.host.abi = MP_ABI_VERSION;
     bridge_.host.version = "test";
-    bridge_.host.owner = "test";
-    bridge_.host.state_dir = "";
-    bridge_.host.log = [](const mp_host*, mp_log_level, const char*) {};
+    bridge_.host.owner = identity_.owner.c_str();
+    bridge_.host.state_dir = identity_.state_dir.c_str();
+    bridge_.host.log = [](const mp_host* host, mp_log_level, const char* message) {
+        PluginHost& self = of(host);
+        const std::lock_guard lock(self.mutex_);
+        self.log_.emplace_back(message);
+    };
+    bridge_.host.post = [](const mp_host* host, void (*fn)(void*), void* user) {
+        PluginHost& self = of(host);
+        const std::lock_guard lock(self.mutex_);
+        self.posted_.emplace_back([fn, user] { fn(user); });
+        self.changed_.notify_all();
+    };
     events_.struct_size = sizeof events_;
     events_.lost = [](const mp_host* host, mp_flow_id id, std::uint32_t) {
         PluginHost& self = of(host);
@@ -56,7 +68,7 @@ PluginHost::PluginHost(const std::string& path, const SettingList& settings)
 
 PluginHost::~PluginHost()
 {
-    forwarding_->destroy(instance_, MP_DESTROY_REMOVE);
+    forwarding_->destroy(instance_, destroy_mode_);
 }
 
 void PluginHost::load(const std::string& path)
@@ -82,6 +94,20 @@ mp_status PluginHost::install(const mp_flow& flow, std::string* message)
     return status != MP_OK ? status : each;
 }
 
+std::vector<mp_status> PluginHost::install(const std::vector<mp_flow>& flows, std::string* message)
+{
+    std::vector<const mp_flow*> list;
+    for (const mp_flow& flow : flows)
+        list.push_back(&flow);
+    std::vector<mp_status> each(flows.size(), MP_OK);
+    mp_error error{};
+    forwarding_->install(instance_, list.data(), static_cast<std::uint32_t>(list.size()),
+                         each.data(), &error);
+    if (message != nullptr)
+        *message = error.message;
+    return each;
+}
+
 mp_status PluginHost::replace(const mp_flow& flow, mp_flow_reading& until_now)
 {
     mp_error error{};
@@ -105,13 +131,16 @@ mp_flow_reading PluginHost::remove(mp_flow_id id)
     return finals.front();
 }
 
-std::vector<mp_status> PluginHost::adopt(const std::vector<const mp_flow*>& flows)
+std::vector<mp_status> PluginHost::adopt(const std::vector<const mp_flow*>& flows,
+                                         std::vector<mp_flow_reading>* so_far)
 {
     std::vector<mp_status> each(flows.size(), MP_OK);
-    std::vector<mp_flow_reading> so_far(flows.size());
+    std::vector<mp_flow_reading> readings(flows.size());
     mp_error error{};
     forwarding_->adopt(instance_, flows.data(), static_cast<std::uint32_t>(flows.size()),
-                       each.data(), so_far.data(), &error);
+                       each.data(), readings.data(), &error);
+    if (so_far != nullptr)
+        *so_far = readings;
     return each;
 }
 
@@ -142,8 +171,29 @@ bool PluginHost::await_lost(std::size_t count)
 
 bool PluginHost::await(const std::function<bool()>& reached)
 {
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), reached);
+    while (!reached()) {
+        if (posted_.empty()) {
+            if (changed_.wait_until(lock, patience) == std::cv_status::timeout)
+                return reached();
+            continue;
+        }
+        const auto next = std::move(posted_.front());
+        posted_.pop_front();
+        lock.unlock();
+        next();
+        lock.lock();
+    }
+    return true;
+}
+
+bool PluginHost::logged(const std::string& part)
+{
+    const std::lock_guard lock(mutex_);
+    return std::any_of(log_.begin(), log_.end(), [&](const std::string& line) {
+        return line.find(part) != std::string::npos;
+    });
 }
 
 std::vector<Stray> PluginHost::strays()

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -30,12 +31,18 @@ struct Stray {
     std::string data;
 };
 
+/// What a daemon tells its plugin about itself.
+struct HostIdentity {
+    std::string owner = "test";
+    std::string state_dir;
+};
+
 /// The least daemon that a forwarding back end can live in: loads the shared object, makes one
 /// instance and keeps what it reports.
 class PluginHost
 {
 public:
-    PluginHost(const std::string& path, const SettingList& settings);
+    PluginHost(const std::string& path, const SettingList& settings, HostIdentity identity = {});
     PluginHost(const PluginHost&) = delete;
     PluginHost& operator=(const PluginHost&) = delete;
     ~PluginHost();
@@ -44,10 +51,15 @@ public:
     std::uint32_t flags() const { return forwarding_->flags; }
 
     mp_status install(const mp_flow& flow, std::string* message = nullptr);
+    std::vector<mp_status> install(const std::vector<mp_flow>& flows,
+                                   std::string* message = nullptr);
     mp_status replace(const mp_flow& flow, mp_flow_reading& until_now);
     mp_status remove(const std::vector<mp_flow_id>& ids, std::vector<mp_flow_reading>& finals);
     mp_flow_reading remove(mp_flow_id id);
-    std::vector<mp_status> adopt(const std::vector<const mp_flow*>& flows);
+    std::vector<mp_status> adopt(const std::vector<const mp_flow*>& flows,
+                                 std::vector<mp_flow_reading>* so_far = nullptr);
+    /// The end of this host leaves its flows in the kernel.
+    void leave() { destroy_mode_ = MP_DESTROY_LEAVE; }
 
     /// Asks for all flows and waits for the last piece.
     std::map<mp_flow_id, mp_flow_reading> read();
@@ -58,6 +70,7 @@ public:
 
     std::vector<Stray> strays();
     std::vector<mp_flow_id> lost();
+    bool logged(const std::string& part);
 
 private:
     /// What callbacks get, with the way back. mp_host comes first.
@@ -80,7 +93,12 @@ private:
     Bridge bridge_{};
     mp_flow_events events_{};
 
+    HostIdentity identity_;
+    std::uint32_t destroy_mode_ = MP_DESTROY_REMOVE;
+
     std::mutex mutex_;
+    std::deque<std::function<void()>> posted_; ///< run by whoever awaits something
+    std::vector<std::string> log_;
     std::condition_variable changed_;
     std::vector<Stray> strays_;
     std::vector<mp_flow_id> lost_;

@@ -9,12 +9,16 @@ from wire.place import run, run_in
 
 CALLS = 50
 RESTORED = 2  # seconds within which a back end forwards again
+LEARNED = 10  # the same where neighbours must be found anew: the daemon relays meanwhile
 
 
 @with_each(KERNEL)
 class Meddling(Forwarding):
-    def meddle(self, how, family=4, loses=0.0):
-        """`how` is done while everybody talks; up to `loses` seconds of media may be lost."""
+    def meddle(self, how, family=4, *, loses=0.0, restored=RESTORED):
+        """`how` is done while everybody talks.
+
+        Up to `loses` seconds of media may be lost; the back end forwards it all `restored` seconds later.
+        """
         self.make_place()
         daemon = self.start()
         proxy = self.proxy(daemon)
@@ -24,7 +28,7 @@ class Meddling(Forwarding):
         self.until_forwarded(daemon, CALLS)
         how()
         self.heal(load, allowed=loses)
-        self.until_forwarded(daemon, CALLS, patience=RESTORED + 1)
+        self.until_forwarded(daemon, CALLS, patience=restored + 1)
         load.pause()
         self.assert_no_more_lost_than(load, loses, CALLS)
         ids = {session["call_id"] for session in daemon.sessions()}
@@ -79,7 +83,7 @@ class Meddling(Forwarding):
             time.sleep(0.5)  # the outage
             run("ip", "-n", "relay", "link", "set", "to-bob", "up")
 
-        self.meddle(down_and_up, 4, loses=0.5 + RESTORED)
+        self.meddle(down_and_up, 4, loses=0.5 + RESTORED, restored=LEARNED)
 
     def test_a_device_that_is_taken_away_and_comes_back(self):
         def out_and_in():
@@ -87,7 +91,7 @@ class Meddling(Forwarding):
             time.sleep(0.5)  # the outage
             self.place.connect("bob")
 
-        self.meddle(out_and_in, 4, loses=0.5 + RESTORED)
+        self.meddle(out_and_in, 4, loses=0.5 + RESTORED, restored=LEARNED)
 
     def test_an_address_that_is_taken_away_and_comes_back(self):
         """The relay's own: nothing that is sent to it arrives meanwhile."""
@@ -97,7 +101,7 @@ class Meddling(Forwarding):
             time.sleep(0.5)  # the outage
             run("ip", "-n", "relay", "addr", "add", "10.92.0.1/32", "dev", "lo")
 
-        self.meddle(out_and_in, 4, loses=0.5 + RESTORED)
+        self.meddle(out_and_in, 4, loses=0.5 + RESTORED, restored=LEARNED)
 
 
 @with_each(ALL)

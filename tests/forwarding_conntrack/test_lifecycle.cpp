@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <optional>
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lab.hpp"
+
+using namespace conntrack_test;
+
+namespace
+{
+
+void hello(const LabCall& call)
+{
+    call.caller.send(call.relay_caller.endpoint(), "hello");
+    REQUIRE(call.callee.receive() == "hello");
+}
+
+std::size_t lines(const std::string& text)
+{
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+/// This thread goes without CAP_NET_ADMIN as long as the object lives.
+class WithoutNetAdmin
+{
+public:
+    WithoutNetAdmin()
+    {
+        REQUIRE(syscall(SYS_capget, &header_, before_) == 0);
+        __user_cap_data_struct less[2] = {before_[0], before_[1]};
+        less[0].effective &= ~(1U << CAP_NET_ADMIN);
+        REQUIRE(syscall(SYS_capset, &header_, less) == 0);
+    }
+    WithoutNetAdmin(const WithoutNetAdmin&) = delete;
+    WithoutNetAdmin& operator=(const WithoutNetAdmin&) = delete;
+    ~WithoutNetAdmin() { syscall(SYS_capset, &header_, before_); }
+
+private:
+    __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct before_[2]{};
+};
+
+} // namespace
+
+TEST_CASE("without CAP_NET_ADMIN the back end refuses and names it")
+{
+    const Lab lab;
+    const WithoutNetAdmin poor;
+    try {
+        PluginHost host(PLUGIN_PATH, {});
+        FAIL("accepted");
+    } catch (const Refused& refused) {
+        CHECK(refused.status == MP_E_DENIED);
+        CHECK(std::string(refused.what()) == "the capability CAP_NET_ADMIN is missing");
+    }
+}
+
+TEST_CASE("an ordinary end leaves nothing behind")
+{
+    const Lab lab;
+    const Folder folder;
+    const LabCall call(lab), six(lab, Family::ipv6);
+    Lab::sysctl("net/netfilter/nf_conntrack_acct", "0");
+    Lab::sysctl("net/ipv4/ip_forward", "0");
+    Lab::sysctl("net/ipv6/conf/all/forwarding", "0");
+    {
+        PluginHost host(PLUGIN_PATH, {}, {"test", folder.path()});
+        host.adopt({});
+        CHECK(Lab::sysctl("net/ipv6/conf/all/forwarding") == "0"); // not before it is needed
+        REQUIRE(host.install(call.flow(1)) == MP_OK);
+        REQUIRE(host.install(six.flow(2)) == MP_OK);
+        hello(call);
+        hello(six);
+        CHECK(Lab::sysctl("net/ipv4/ip_forward") == "1");
+        CHECK(std::filesystem::exists(folder.path() + "/forwarding_conntrack.sysctl"));
+    }
+    CHECK(Lab::ask("nft list tables").empty());
+    CHECK(Lab::ask("conntrack -L -w 19792 2>/dev/null").empty());
+    CHECK(Lab::ask("conntrack -L -f ipv6 -w 19792 2>/dev/null").empty());
+    CHECK(Lab::sysctl("net/netfilter/nf_conntrack_acct") == "0");
+    CHECK(Lab::sysctl("net/ipv4/ip_forward") == "0");
+    CHECK(Lab::sysctl("net/ipv6/conf/all/forwarding") == "0");
+    CHECK(std::filesystem::is_empty(folder.path()));
+    call.caller.send(call.relay_caller.endpoint(), "to the host");
+    CHECK(call.relay_caller.receive() == "to the host");
+}
+
+TEST_CASE("a successor takes over the flows it knows, with their counters, and removes the others")
+{
+    const Lab lab;
+    const Folder folder;
+    const LabCall kept(lab, GENERATE(Family::ipv4, Family::ipv6)), forgotten(lab);
+    const mp_flow known = kept.flow(1), unknown = kept.flow(3);
+    {
+        PluginHost host(PLUGIN_PATH, {}, {"test", folder.path()});
+        host.adopt({});
+        REQUIRE(host.install(kept.flow(1)) == MP_OK);
+        REQUIRE(host.install(forgotten.flow(2)) == MP_OK);
+        hello(kept);
+        hello(forgotten);
+        host.leave();
+    }
+    hello(kept); // nobody is there, and it goes on
+    {
+        PluginHost host(PLUGIN_PATH, {}, {"test", folder.path()});
+        hello(kept); // create() alone changes nothing
+        std::vector<mp_flow_reading> so_far;
+        CHECK(host.adopt({&known, &unknown}, &so_far) ==
+              std::vector<mp_status>{MP_OK, MP_E_INVALID});
+        CHECK(so_far[0].from_caller.packets == 3);
+        CHECK(so_far[0].from_callee.packets == 0);
+        hello(kept);
+        forgotten.caller.send(forgotten.relay_caller.endpoint(), "to the host");
+        CHECK(forgotten.relay_caller.receive() == "to the host");
+        CHECK(lines(Lab::ask("conntrack -L -w 19792 2>/dev/null; "
+                             "conntrack -L -f ipv6 -w 19792 2>/dev/null")) == 1);
+        CHECK(host.remove(1).from_caller.packets == 4);
+    }
+    CHECK(Lab::sysctl("net/netfilter/nf_conntrack_acct") == "0");
+}
+
+TEST_CASE("what a dead predecessor left is removed, what belongs to another owner is not")
+{
+    const Lab lab;
+    const LabCall ours(lab), theirs(lab);
+    std::optional<PluginHost> neighbour;
+    neighbour.emplace(PLUGIN_PATH, forwarding_test::SettingList{},
+                      forwarding_test::HostIdentity{"the-neighbour", ""});
+    neighbour->adopt({});
+    REQUIRE(neighbour->install(theirs.flow(1)) == MP_OK);
+    {
+        PluginHost dead(PLUGIN_PATH, {});
+        dead.adopt({});
+        REQUIRE(dead.install(ours.flow(1)) == MP_OK);
+        dead.leave();
+    }
+    {
+        PluginHost host(PLUGIN_PATH, {});
+        host.adopt({});
+        CHECK(host.logged("removed 1 entries that a predecessor left"));
+        ours.caller.send(ours.relay_caller.endpoint(), "to the host");
+        CHECK(ours.relay_caller.receive() == "to the host");
+        hello(theirs);
+    }
+    // Its sysctls were not taken away with ours.
+    hello(theirs);
+    CHECK(neighbour->read().at(1).from_caller.packets == 2);
+    CHECK(lines(Lab::ask("nft list tables")) == 1);
+    neighbour.reset();
+    CHECK(Lab::ask("nft list tables").empty());
+}
