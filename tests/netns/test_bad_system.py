@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A system that does not let a back end forward: another one does, and the log says why."""
 from lab.daemon import until
+from wire import fill
 from wire.backends import CONNTRACK, KERNEL, USERSPACE, with_each
 from wire.case import Forwarding, story
 from wire.place import run_in
@@ -161,3 +162,27 @@ class Conntrack(Fallback):
 
     def test_entries_that_clash_ipv6(self):
         self.clash(6)
+
+    def test_a_full_table_costs_no_media(self):
+        """Calls that are forwarded stay so; new ones stay with the daemon, and the log says why."""
+        self.make_place()
+        daemon = self.start_with_userspace()
+        proxy = self.proxy(daemon)
+        old = self.calls(proxy, CALLS)
+        load = self.phones(old)
+        load.start()
+        self.until_forwarded(daemon, CALLS)
+        fill.fill("relay")
+        new = self.calls(proxy, CALLS, first=CALLS)
+        others = self.phones(new)
+        others.start()
+        sent = others.report().total("sent")
+        until(lambda: others.report().total("sent") > sent + 100 * CALLS, 10, "they do not send")
+        counts = self.flow_counts(daemon)
+        load.pause()
+        others.pause()
+        self.assert_counted(daemon, old, self.assert_media_whole(load))
+        self.assert_counted(daemon, new, self.assert_media_whole(others))
+        self.assertEqual(counts, {"conntrack": CALLS, "slow": CALLS})
+        self.warned(daemon, "conntrack", "full")
+        daemon.stop()
