@@ -62,7 +62,7 @@ class Fallback(Forwarding):
 class Privileges(Fallback):
     def test_without_net_admin_the_next_back_end_serves(self):
         self.make_place()
-        daemon = self.start_with_userspace(launch={"wrapper": WITHOUT_NET_ADMIN})
+        daemon = self.start_with_userspace(wrapper=WITHOUT_NET_ADMIN)
         self.warned(daemon, self.backend.forwarding, "CAP_NET_ADMIN")
         self.carried(daemon, "userspace")
         self.assertEqual(self.place.get("net.ipv4.ip_forward"), "0")
@@ -72,7 +72,7 @@ class Privileges(Fallback):
     def test_where_nothing_may_be_set_the_next_back_end_serves(self):
         """On devices nothing needs to be set."""
         self.make_place()
-        daemon = self.start_with_userspace(launch={"wrapper": READ_ONLY_SYSCTLS})
+        daemon = self.start_with_userspace(wrapper=READ_ONLY_SYSCTLS)
         if self.backend.netdev:
             self.carried(daemon, self.backend.forwarding)
         else:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A test with a place, a daemon that forwards with one back end, and phones."""
+import os
 import resource
 import signal
 import time
@@ -67,11 +68,14 @@ class Forwarding:
             "accounting": {"sqlite": {"path": "sessions.sqlite"}},
         }
 
-    def start(self, name="daemon", *, changes=None, launch=None, **options):
+    def start(self, name="daemon", *, changes=None, wrapper=(), owner=None, **options):
+        """A daemon that serves; `wrapper` runs its program, `owner` is the uid that has its folder."""
         settings = merged(self.settings(**options), changes or {})
         daemon = Daemon(name, self.folder, settings, place="relay")
         self.addCleanup(daemon.kill)
-        return daemon.start(prepare=_many_descriptors, **(launch or {}))
+        if owner is not None:
+            os.chown(daemon.folder, owner, owner)
+        return daemon.start(prepare=_many_descriptors, wrapper=wrapper)
 
     def proxy(self, daemon):
         connection = daemon.connect()
