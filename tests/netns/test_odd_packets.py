@@ -23,8 +23,9 @@ FORMS = {
 class OddPackets(Forwarding):
     """One call between two sockets, forwarded by the back end."""
 
-    def call(self, family):
+    def call(self, family, mtu=1500):
         self.make_place()
+        self.place.set_mtu(mtu)
         self.daemon = self.start()
         self.connection = self.proxy(self.daemon)
         self.established = Call(self.place, 0, family)
@@ -85,8 +86,8 @@ class OddPackets(Forwarding):
         self.daemon.stop()
         return counted
 
-    def of_odd_sizes(self, family):
-        self.call(family)
+    def of_odd_sizes(self, family, **place):
+        self.call(family, **place)
         if self.backend.loses_first_large:
             self.lose(FORMS["in fragments"])
         for form, data in FORMS.items():
@@ -115,6 +116,12 @@ class OddPackets(Forwarding):
 
     def test_odd_sizes_ipv6(self):
         self.of_odd_sizes(6)
+
+    def test_odd_sizes_where_9000_bytes_are_one_packet_ipv4(self):
+        self.of_odd_sizes(4, mtu=9100)
+
+    def test_odd_sizes_where_9000_bytes_are_one_packet_ipv6(self):
+        self.of_odd_sizes(6, mtu=9100)
 
     def empty_datagram(self, family):
         """Says nothing that could be relayed; it may be, or not, but harms nothing."""

@@ -16,8 +16,9 @@ class House:
 
     port_range = (50000, 52000)
 
-    def __init__(self, folder, forwarding):
-        self.folder, self.forwarding = folder, forwarding
+    def __init__(self, folder, forwarding, tables=None):
+        """`forwarding` and `tables` are the settings of that name: the back end."""
+        self.folder, self.forwarding, self.tables = folder, forwarding, tables or {}
         self.daemon = None
         self.descriptors = 0  # of the daemon before the proxies connect
         self._kamailios = {}
@@ -46,6 +47,7 @@ class House:
                     "port_range": f"{low}:{high}",
                     "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"],
                 },
+                "forwarding": self.tables,
                 "accounting": {"sqlite": {"path": "sessions.sqlite"}},
             },
             place="proxy",

@@ -137,6 +137,12 @@ class Place:
                         other.settimeout(5)
                         other.recvfrom(1)
 
+    def set_mtu(self, size):
+        """The longest packet, in bytes, of every cable."""
+        for name in ("alice", "bob"):
+            run("ip", "-n", name, "link", "set", "eth0", "mtu", size)
+            run("ip", "-n", "relay", "link", "set", self.relay_device[name], "mtu", size)
+
     # What the relay's kernel has done.
 
     def set(self, key, value, name="relay"):
