@@ -88,16 +88,15 @@ class Rtcp(Forwarding):
         until(lambda: self.rtcp_sent(load) - sent > 20 * CALLS, 5, "no RTCP is sent")
         load.pause()
         if self.backend.kernel:
-            self.assertEqual(
-                self.place.delivered() - delivered, self.rtcp_sent(load) - sent
-            )
+            self.assertEqual(self.place.delivered() - delivered, self.rtcp_sent(load) - sent)
         self.finish(daemon, calls, load)
 
     @staticmethod
     def rtcp_sent(load):
         streams = load.report().streams
-        return sum(s[side]["sent"] for n, s in streams.items() if n % 2 for side in
-                   ("caller", "callee"))
+        return sum(
+            s[side]["sent"] for n, s in streams.items() if n % 2 for side in ("caller", "callee")
+        )
 
     def goes_too(self, family):
         daemon, calls, load = self.talk(family, accelerate=True)

@@ -170,7 +170,9 @@ class Forwarding:
         """At most so many seconds of `count` calls' media; and nothing else is wrong."""
         report = load.report()
         self.assertLessEqual(report.total("lost"), seconds * rate * 2 * count)
-        others = [c for c in report.complaints(reordering=False) if seconds == 0 or " lost in " not in c]
+        others = [
+            c for c in report.complaints(reordering=False) if seconds == 0 or " lost in " not in c
+        ]
         self.assertEqual(others, [])
 
     def assert_counted(self, daemon, calls, report):
