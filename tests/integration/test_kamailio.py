@@ -445,9 +445,7 @@ def suite(module, forwarding, tables=None, routed=True):
                 self.assertEqual(count, 0)
 
     def set_up():
-        Calls.house = House(
-            runs.folder("kamailio-" + forwarding), forwarding, tables
-        ).build()
+        Calls.house = House(runs.folder("kamailio-" + forwarding), forwarding, tables).build()
         for test in runs.chosen():
             if isinstance(test, Calls):
                 Calls.house.begin(test.id(), test.call)

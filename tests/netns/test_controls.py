@@ -40,22 +40,15 @@ class Controls(Forwarding):
             over.set()
             thread.join()
 
-    def handovers(self, family=4):
-        """As in test_handover, with nothing awaited and nothing judged."""
+    def carried(self, family=4):
+        """Phones whose media the back end forwards, whole so far; they are silent now."""
         daemon = self.start()
-        proxy = self.proxy(daemon)
-        calls = self.calls(proxy, STREAMS, family)
-        load = self.phones(calls)
+        load = self.phones(self.calls(self.proxy(daemon), STREAMS, family))
         load.start()
-        self.until_counted(daemon, STREAMS)
-        return daemon, proxy, calls, load
-
-    def until_counted(self, daemon, count):
-        until(
-            lambda: self.flow_counts(daemon).get(self.backend.forwarding, 0) >= count,
-            5,
-            lambda: f"flows: {self.flow_counts(daemon)}",
-        )
+        self.until_forwarded(daemon, STREAMS)
+        load.pause()
+        self.assert_media_whole(load)
+        return load
 
     def talk_a_while(self, load, packets=50):
         sent = load.report().total("sent")
@@ -68,17 +61,12 @@ class Controls(Forwarding):
 class Routing(Controls):
     def without_forwarding(self, family, key):
         self.make_place()
-        _, _, _, load = self.handovers(family)
-        self.assert_nothing_lost_yet(load)
+        load = self.carried(family)
         with self.held([self.place.sysctl(key)], "0"):
+            load.start()
             self.talk_a_while(load)
-        load.pause()
+            load.pause()
         self.assertGreater(load.report().total("lost"), 10 * STREAMS)
-
-    def assert_nothing_lost_yet(self, load):
-        load.pause()
-        self.assertEqual(load.report().complaints(), [])
-        load.start()
 
     def test_without_ip_forward_packets_vanish(self):
         self.without_forwarding(4, "net.ipv4.ip_forward")
@@ -92,9 +80,7 @@ class LocalSource(Controls):
     def test_without_accept_local_packets_vanish(self):
         """A rewritten packet has a source address of the relay's own."""
         self.make_place()
-        _, _, _, load = self.handovers()
-        load.pause()
-        self.assertEqual(load.report().complaints(), [])
+        load = self.carried()
         names = ("all", "default", "lo", *self.place.devices)
         keys = [self.place.sysctl(f"net.ipv4.conf.{name}.accept_local") for name in names]
         with self.held(keys, "0"):
