@@ -2,7 +2,7 @@
 """A system that does not let a back end forward: another one does, and the log says why."""
 from lab.daemon import until
 from wire import fill
-from wire.backends import CONNTRACK, KERNEL, USERSPACE, with_each
+from wire.backends import CONNTRACK, KERNEL, NFTABLES, USERSPACE, with_each
 from wire.case import PORT_RANGE, Forwarding, story
 from wire.place import run_in
 
@@ -20,6 +20,19 @@ FIREWALL = """table inet firewall {
 }"""
 
 
+# What a careful administrator writes: only what is known passes, only the relay's ports are open.
+STATEFUL_FIREWALL = """table inet firewall {
+    chain input { type filter hook input priority 0; policy drop;
+        iif lo accept
+        meta l4proto { icmp, icmpv6 } accept
+        ct state established,related accept
+        udp dport 40000-49999 accept
+    }
+    chain forward { type filter hook forward priority 0; policy drop;
+        ct state invalid drop
+        ct state established,related accept
+    }
+}"""
 # So that the test can still ask the daemon when nothing new is tracked.
 LOOPBACK_UNTRACKED = """table inet loopback {
     chain in { type filter hook prerouting priority raw - 20; iif lo notrack; }
@@ -87,15 +100,15 @@ class Privileges(Fallback):
 class Firewall(Fallback):
     """A forward chain that drops what it does not know."""
 
-    def raise_firewall(self):
-        run_in("relay", "nft", "-f", "-", given=FIREWALL)
+    def raise_firewall(self, rules=FIREWALL):
+        run_in("relay", "nft", "-f", "-", given=rules)
 
-    def firewall_was_there(self, family):
+    def firewall_was_there(self, family, rules=FIREWALL, blocks=(NFTABLES, CONNTRACK)):
+        """It blocks what these back ends forward."""
         self.make_place()
-        self.raise_firewall()
+        self.raise_firewall(rules)
         daemon = self.start_with_userspace()
-        routed = self.backend.kernel and not self.backend.netdev
-        if routed:
+        if self.backend in blocks:
             self.warned(daemon, "forward", "drop")
         proxy = self.proxy(daemon)
         calls = self.calls(proxy, CALLS, family)
@@ -105,7 +118,7 @@ class Firewall(Fallback):
         load.pause()
         report = self.assert_media_whole(load)
         self.assert_counted(daemon, calls, report)
-        if not routed:
+        if self.backend not in blocks:
             self.assertEqual(self.flow_counts(daemon)[self.backend.forwarding], CALLS)
         daemon.stop()
 
@@ -114,6 +127,12 @@ class Firewall(Fallback):
 
     def test_a_firewall_costs_no_media_ipv6(self):
         self.firewall_was_there(6)
+
+    def test_a_stateful_firewall_costs_no_media_ipv4(self):
+        self.firewall_was_there(4, STATEFUL_FIREWALL, blocks=(NFTABLES,))
+
+    def test_a_stateful_firewall_costs_no_media_ipv6(self):
+        self.firewall_was_there(6, STATEFUL_FIREWALL, blocks=(NFTABLES,))
 
     def test_a_firewall_that_is_raised_later_is_noticed(self):
         """What was forwarded already is lost until then: back ends look every ten seconds at most."""

@@ -73,6 +73,16 @@ class Meddling(Forwarding):
     def test_flushed_conntrack_ipv6(self):
         self.meddle(self.flush_conntrack, 6)
 
+    def forget_neighbours(self):
+        run("ip", "-n", "relay", "neigh", "flush", "all")
+
+    def test_forgotten_neighbours_ipv4(self):
+        """On devices the first packets to a neighbour that is being asked for may be dropped."""
+        self.meddle(self.forget_neighbours, 4, loses=0.01 if self.backend.netdev else 0.0)
+
+    def test_forgotten_neighbours_ipv6(self):
+        self.meddle(self.forget_neighbours, 6, loses=0.01 if self.backend.netdev else 0.0)
+
     def test_forwarding_switched_off(self):
         """The kernel drops what it would forward, until the back end sets it again."""
         self.meddle(lambda: self.place.set("net.ipv4.ip_forward", 0), 4, loses=RESTORED)
