@@ -14,6 +14,7 @@ from wire.case import Forwarding
 from wire.place import run_in
 
 STREAMS = 100
+ATTEMPTS = 10  # at a race that nearly always is lost at once
 ONE_ZONE = """table inet one_zone {
     chain in { type filter hook prerouting priority raw - 20; udp dport 40000-50000 ct zone set 19792; }
     chain out { type filter hook output priority raw - 20; udp sport 40000-50000 ct zone set 19792; }
@@ -97,11 +98,15 @@ class OwnZone(Controls):
         self.make_place()
         run_in("relay", "nft", "-f", "-", given=ONE_ZONE)
         daemon = self.start()
-        load = self.phones(self.calls(self.proxy(daemon), STREAMS))
-        self.start_with_backlog(daemon, load, STREAMS)
-        self.talk_a_while(load)
-        load.pause()
-        self.assertGreater(load.report().total("wrong_source"), 0)
+        proxy = self.proxy(daemon)
+        for number in range(ATTEMPTS):
+            load = self.phones(self.calls(proxy, STREAMS, first=number * STREAMS))
+            self.start_with_backlog(daemon, load, STREAMS)
+            self.talk_a_while(load)
+            load.pause()
+            if load.report().total("wrong_source"):
+                return
+        self.fail(f"every source was right, in {ATTEMPTS} handovers of {STREAMS} streams")
 
 
 @with_each((CONNTRACK,))
