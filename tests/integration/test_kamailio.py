@@ -370,74 +370,98 @@ def _options(name):
     return next((case, options) for known, case, options in VARIANTS if known == name)
 
 
-class Calls(unittest.TestCase):
-    """The cases of one mode. The calls go on side by side; each test waits for its own."""
+def suite(module, forwarding, tables=None, routed=True):
+    """The tests of a module of that name: all calls in both modes, in a house that forwards so.
 
-    mode = None
-    house = None
+    `tables` are its [forwarding.NAME] settings; `routed`: the kernel's routing sees the packets.
+    """
 
-    async def call(self):
-        name = self._testMethodName.removeprefix("test_")
-        case, options = _options(name)
-        call = Call(self.house, name, self.mode, **options)
-        try:
-            await case(call)
-        finally:
-            call.close()
+    class Calls(unittest.TestCase):
+        """The cases of one mode. The calls go on side by side; each test waits for its own."""
 
-    def wait_for_call(self):
-        self.house.result(self.id())
+        mode = None
+        house = None
+
+        async def call(self):
+            name = self._testMethodName.removeprefix("test_")
+            case, options = _options(name)
+            call = Call(self.house, name, self.mode, **options)
+            try:
+                await case(call)
+            finally:
+                call.close()
+
+        def wait_for_call(self):
+            self.house.result(self.id())
+
+    class Engage(Calls):
+        """engage_media_proxy(): the module follows the dialog."""
+
+        mode = "engage"
+
+    class Use(Calls):
+        """use_media_proxy() and end_media_session() from the script."""
+
+        mode = "use"
+
+    for name, _, _ in VARIANTS:
+        setattr(Engage, "test_" + name, Calls.wait_for_call)
+        setattr(Use, "test_" + name, Calls.wait_for_call)
+
+    class ZAfterwards(unittest.TestCase):
+        """What all those calls leave behind; runs when they are over."""
+
+        def test_no_session_is_left(self):
+            self.assertEqual(Calls.house.daemon.sessions(), [])
+
+        def test_no_port_and_no_descriptor_is_left(self):
+            daemon = Calls.house.daemon
+            unhurt.whole_range(daemon)
+            Calls.house.stop_proxies()
+            until(
+                lambda: daemon.descriptors() <= Calls.house.descriptors,
+                15,
+                lambda: f"{daemon.descriptors()} descriptors, {Calls.house.descriptors} before",
+            )
+
+        def test_only_answered_calls_have_rows(self):
+            unanswered = ("cancel-", "busy-")
+            self.assertEqual(
+                [row[0] for row in Calls.house.daemon.rows() if row[0].startswith(unanswered)], []
+            )
+
+        def test_kamailio_had_nothing_to_complain_about(self):
+            self.assertEqual(Calls.house.complaints(), [])
+
+        def test_the_back_end_carried_them(self):
+            """It is there; and what the kernel's routing forwards is counted there."""
+            daemon = Calls.house.daemon
+            self.assertIn(forwarding, daemon.relays()[0]["flow_count"])
+            count = netns.count("proxy", "Ip.ForwDatagrams", "Ip6.OutForwDatagrams")
+            if routed:
+                calls = sum(isinstance(test, Calls) for test in runs.chosen())
+                self.assertGreater(count, 20 * calls)
+            else:
+                self.assertEqual(count, 0)
+
+    def set_up():
+        Calls.house = House(runs.folder("kamailio-" + forwarding), forwarding, tables).build()
+        for test in runs.chosen():
+            if isinstance(test, Calls):
+                Calls.house.begin(test.id(), test.call)
+
+    def tear_down():
+        Calls.house.close()
+
+    for case in (Engage, Use, ZAfterwards):
+        case.__module__, case.__qualname__ = module, case.__name__
+    return {
+        "Engage": Engage,
+        "Use": Use,
+        "ZAfterwards": ZAfterwards,
+        "setUpModule": set_up,
+        "tearDownModule": tear_down,
+    }
 
 
-class Engage(Calls):
-    """engage_media_proxy(): the module follows the dialog."""
-
-    mode = "engage"
-
-
-class Use(Calls):
-    """use_media_proxy() and end_media_session() from the script."""
-
-    mode = "use"
-
-
-for _name, _, _ in VARIANTS:
-    setattr(Engage, "test_" + _name, Calls.wait_for_call)
-    setattr(Use, "test_" + _name, Calls.wait_for_call)
-
-
-class ZAfterwards(unittest.TestCase):
-    """What all those calls leave behind; runs when they are over."""
-
-    def test_no_session_is_left(self):
-        self.assertEqual(Calls.house.daemon.sessions(), [])
-
-    def test_no_port_and_no_descriptor_is_left(self):
-        daemon = Calls.house.daemon
-        unhurt.whole_range(daemon)
-        Calls.house.stop_proxies()
-        until(
-            lambda: daemon.descriptors() <= Calls.house.descriptors,
-            15,
-            lambda: f"{daemon.descriptors()} descriptors, {Calls.house.descriptors} before",
-        )
-
-    def test_only_answered_calls_have_rows(self):
-        unanswered = ("cancel-", "busy-")
-        self.assertEqual(
-            [row[0] for row in Calls.house.daemon.rows() if row[0].startswith(unanswered)], []
-        )
-
-    def test_kamailio_had_nothing_to_complain_about(self):
-        self.assertEqual(Calls.house.complaints(), [])
-
-
-def setUpModule():
-    Calls.house = House(runs.folder("kamailio")).build()
-    for test in runs.chosen():
-        if isinstance(test, Calls):
-            Calls.house.begin(test.id(), test.call)
-
-
-def tearDownModule():
-    Calls.house.close()
+globals().update(suite(__name__, "userspace", routed=False))

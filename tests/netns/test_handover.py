@@ -34,6 +34,25 @@ class Handover(Forwarding):
         self.assert_recorded(daemon, proxy, calls, report)
         daemon.stop()
 
+    def with_a_backlog(self, family):
+        self.make_place()
+        daemon = self.start()
+        proxy = self.proxy(daemon)
+        calls = self.calls(proxy, STREAMS, family)
+        load = self.phones(calls)
+        self.start_with_backlog(daemon, load, STREAMS)
+        self.until_forwarded(daemon, STREAMS)
+        load.pause()
+        report = self.assert_media_whole(load, reordering=False)  # what waited is overtaken
+        self.assert_counted(daemon, calls, report)
+        daemon.stop()
+
+    def test_packets_wait_in_the_sockets_ipv4(self):
+        self.with_a_backlog(4)
+
+    def test_packets_wait_in_the_sockets_ipv6(self):
+        self.with_a_backlog(6)
+
     def assert_carried_by_the_back_end(self, load):
         """For half a second, the kernel forwards it all and the sockets hear nothing."""
         sent, routed = load.report().total("sent"), self.place.routed()

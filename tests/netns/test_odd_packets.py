@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Datagrams that no phone should send, into a forwarded flow: they arrive, and from the right source."""
-import contextlib
 import socket
 
 from lab import netns
@@ -24,8 +23,9 @@ FORMS = {
 class OddPackets(Forwarding):
     """One call between two sockets, forwarded by the back end."""
 
-    def call(self, family):
+    def call(self, family, mtu=1500):
         self.make_place()
+        self.place.set_mtu(mtu)
         self.daemon = self.start()
         self.connection = self.proxy(self.daemon)
         self.established = Call(self.place, 0, family)
@@ -79,15 +79,15 @@ class OddPackets(Forwarding):
         """The call goes on, no checksum was bad, and every packet was counted."""
         self.say(RTP)
         for name in ("alice", "bob"):
-            self.assertEqual(self.place.count(name, "Udp.InCsumErrors", "Udp6.InCsumErrors"), 0)
+            self.assertEqual(netns.count(name, "Udp.InCsumErrors", "Udp6.InCsumErrors"), 0)
         self.assertEqual(self.flow_counts(self.daemon)[self.backend.forwarding], 1)
         stream = self.daemon.sessions()[0]["streams"][0]
         counted = {side: stream[f"{side}_packets"] for side in self.counts}
         self.daemon.stop()
         return counted
 
-    def of_odd_sizes(self, family):
-        self.call(family)
+    def of_odd_sizes(self, family, **place):
+        self.call(family, **place)
         if self.backend.loses_first_large:
             self.lose(FORMS["in fragments"])
         for form, data in FORMS.items():
@@ -116,6 +116,12 @@ class OddPackets(Forwarding):
 
     def test_odd_sizes_ipv6(self):
         self.of_odd_sizes(6)
+
+    def test_odd_sizes_where_9000_bytes_are_one_packet_ipv4(self):
+        self.of_odd_sizes(4, mtu=9100)
+
+    def test_odd_sizes_where_9000_bytes_are_one_packet_ipv6(self):
+        self.of_odd_sizes(6, mtu=9100)
 
     def empty_datagram(self, family):
         """Says nothing that could be relayed; it may be, or not, but harms nothing."""
@@ -158,8 +164,7 @@ class OddPackets(Forwarding):
         self.assertEqual(self.afterwards()["callee"], sent)
 
     def last_hop(self, family):
-        """A packet that may go no further than to the relay: the daemon relays it, a router says so
-        to its sender; which of them it is, nothing else may suffer."""
+        """A packet that may go no further than to the relay: that is where it is addressed."""
         self.call(family)
         level, option = (
             (socket.IPPROTO_IP, socket.IP_TTL)
@@ -170,17 +175,11 @@ class OddPackets(Forwarding):
         self.alice.setsockopt(level, option, 1)
         self.alice.sendto(b"\x80last", self.to_bob)
         self.alice.setsockopt(level, option, usual)
-        with contextlib.suppress(OSError):  # the router's answer, if it comes
-            self.alice.sendto(b"\x80next", self.to_bob)
-        heard = [self.bob.recvfrom(2048)]
-        if heard[0][0] == b"\x80last":
-            heard.append(self.bob.recvfrom(2048))
-        self.assertEqual(heard[-1], (b"\x80next", heard[-1][1]))
-        self.assertEqual({where[:2] for _, where in heard}, {self.to_alice})
-        routed = self.backend.kernel and not self.backend.netdev
-        if not routed:
-            self.assertEqual(len(heard), 2, "no router was in its way, yet it did not arrive")
+        self.assertEqual(self.bob.recvfrom(2048), (b"\x80last", self.heard_from(family)))
         self.afterwards()
+
+    def heard_from(self, family):
+        return self.to_alice if family == 4 else (*self.to_alice, 0, 0)
 
     def test_ttl_1(self):
         self.last_hop(4)

@@ -67,7 +67,9 @@ class Phones(unittest.TestCase):
     def test_another_source_port_is_noticed(self):
         report = self.talk("udp sport set 5555")
         self.expect(report, wrong_source=True)
-        sources = {s for stream in report.streams.values() for s in stream["caller"]["wrong_sources"]}
+        sources = {
+            s for stream in report.streams.values() for s in stream["caller"]["wrong_sources"]
+        }
         self.assertEqual(sources, {"10.92.1.2:5555"})
 
     def test_another_content_is_noticed(self):

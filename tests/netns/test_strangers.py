@@ -57,6 +57,32 @@ class Strangers(Forwarding):
 
 
 @with_each(ALL)
+class Secrecy(Forwarding):
+    """Behind one device of the relay, a router would tell each phone where the other one is."""
+
+    def nobody_is_redirected(self, family):
+        self.make_place(one_armed=True)
+        daemon = self.start()
+        load = self.phones(self.calls(self.proxy(daemon), CALLS, family))
+        load.start()
+        self.until_forwarded(daemon, CALLS)
+        sent = load.report().total("sent")
+        until(lambda: load.report().total("sent") > sent + 100 * CALLS, 10, "they do not send")
+        load.pause()
+        self.assert_media_whole(load)
+        for name in ("alice", "bob"):
+            redirects = netns.count(name, "Icmp.InRedirects", "Icmp6.InRedirects")
+            self.assertEqual(redirects, 0, f"{name} was told of the other phone's address")
+        daemon.stop()
+
+    def test_phones_are_not_redirected_to_each_other_ipv4(self):
+        self.nobody_is_redirected(4)
+
+    def test_phones_are_not_redirected_to_each_other_ipv6(self):
+        self.nobody_is_redirected(6)
+
+
+@with_each(ALL)
 class Rtcp(Forwarding):
     def talk(self, family, accelerate):
         self.make_place()
@@ -88,16 +114,15 @@ class Rtcp(Forwarding):
         until(lambda: self.rtcp_sent(load) - sent > 20 * CALLS, 5, "no RTCP is sent")
         load.pause()
         if self.backend.kernel:
-            self.assertEqual(
-                self.place.delivered() - delivered, self.rtcp_sent(load) - sent
-            )
+            self.assertEqual(self.place.delivered() - delivered, self.rtcp_sent(load) - sent)
         self.finish(daemon, calls, load)
 
     @staticmethod
     def rtcp_sent(load):
         streams = load.report().streams
-        return sum(s[side]["sent"] for n, s in streams.items() if n % 2 for side in
-                   ("caller", "callee"))
+        return sum(
+            s[side]["sent"] for n, s in streams.items() if n % 2 for side in ("caller", "callee")
+        )
 
     def goes_too(self, family):
         daemon, calls, load = self.talk(family, accelerate=True)

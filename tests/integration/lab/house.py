@@ -16,8 +16,9 @@ class House:
 
     port_range = (50000, 52000)
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, forwarding, tables=None):
+        """`forwarding` and `tables` are the settings of that name: the back end."""
+        self.folder, self.forwarding, self.tables = folder, forwarding, tables or {}
         self.daemon = None
         self.descriptors = 0  # of the daemon before the proxies connect
         self._kamailios = {}
@@ -41,10 +42,12 @@ class House:
                     "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False},
                 },
                 "relay": {
+                    "forwarding": self.forwarding,
                     "relay_ip": list(netns.PROXY.values()),
                     "port_range": f"{low}:{high}",
                     "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"],
                 },
+                "forwarding": self.tables,
                 "accounting": {"sqlite": {"path": "sessions.sqlite"}},
             },
             place="proxy",
@@ -92,3 +95,4 @@ class House:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
+        netns.remove_house()

@@ -10,6 +10,7 @@ Nothing is forwarded between alice and bob: media that arrives went through the 
 import contextlib
 import ctypes
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ PROXY = {4: "10.91.0.1", 6: "fd91::1"}
 ALICE = {4: "10.91.1.2", 6: "fd91:1::2"}
 BOB = {4: "10.91.2.2", 6: "fd91:2::2"}
 
+_HOUSE = ("proxy", "alice", "bob")
 _libc = ctypes.CDLL(None, use_errno=True)
 _ISOLATED = "MEDIAPROXY_TEST_ISOLATED"
 
@@ -57,9 +59,15 @@ def _ip(*words):
     subprocess.run(["ip", *words], check=True)
 
 
+def remove_house():
+    """Takes away what make_house() made."""
+    for name in _HOUSE:
+        _ip("netns", "del", name)
+
+
 def make_house():
     """Makes the namespaces of the picture above."""
-    for name in ("proxy", "alice", "bob"):
+    for name in _HOUSE:
         _ip("netns", "add", name)
         _ip("-n", name, "link", "set", "lo", "up")
     for address in PROXY.values():
@@ -117,3 +125,21 @@ def udp_socket(name, address):
         )
         sock.bind((address, 0))
         return sock
+
+
+def count(name, *counters):
+    """The sum of a namespace's counters of /proc/net/snmp and snmp6, e.g. "Udp6.InDatagrams"."""
+    with inside(name):
+        four = pathlib.Path("/proc/thread-self/net/snmp").read_text(encoding="ascii")
+        six = pathlib.Path("/proc/thread-self/net/snmp6").read_text(encoding="ascii")
+    lines = [line.split() for line in four.splitlines()]
+    values = {
+        f"{heading[0].rstrip(':')}.{key}": int(value)
+        for heading, line in zip(lines[::2], lines[1::2])
+        for key, value in zip(heading[1:], line[1:])
+    }
+    for key, value in (line.split() for line in six.splitlines()):
+        for protocol in ("Udp6", "Ip6", "Icmp6"):
+            if key.startswith(protocol):
+                values[f"{protocol}.{key.removeprefix(protocol)}"] = int(value)
+    return sum(values[counter] for counter in counters)

@@ -18,6 +18,7 @@ namespace
 constexpr std::uint64_t command_key = ~std::uint64_t{0};
 constexpr int tick_ms = 1; ///< how long listening may keep the speakers waiting
 constexpr int most_events = 256;
+constexpr unsigned sends_a_turn = 64; ///< then it listens, for receive queues are short
 constexpr unsigned most_datagrams = 16;
 constexpr std::size_t largest_datagram = 2048;
 
@@ -100,6 +101,7 @@ void Generator::run()
 void Generator::speak_due()
 {
     const std::int64_t now = now_ns();
+    unsigned sends = 0;
     for (std::size_t i = 0; i < clock_.said.size(); ++i) {
         const std::int64_t begin =
             clock_.began_ns + period_ns_ * static_cast<std::int64_t>(i) /
@@ -116,6 +118,8 @@ void Generator::speak_due()
             if (speaks_[static_cast<std::size_t>(side)])
                 streams_[i]->speak(side, missing, now_ns());
         clock_.said[i] = due;
+        if (++sends % sends_a_turn == 0)
+            listen(0);
     }
 }
 

@@ -137,45 +137,35 @@ class Place:
                         other.settimeout(5)
                         other.recvfrom(1)
 
+    def set_mtu(self, size):
+        """The longest packet, in bytes, of every cable."""
+        for name in ("alice", "bob"):
+            run("ip", "-n", name, "link", "set", "eth0", "mtu", size)
+            run("ip", "-n", "relay", "link", "set", self.relay_device[name], "mtu", size)
+
     # What the relay's kernel has done.
 
     def set(self, key, value, name="relay"):
         """Sets a sysctl."""
         with netns.inside(name):
-            self._sysctl(key).write_text(str(value), encoding="ascii")
+            self.sysctl(key).write_text(str(value), encoding="ascii")
 
     def get(self, key, name="relay"):
         with netns.inside(name):
-            return self._sysctl(key).read_text(encoding="ascii").strip()
+            return self.sysctl(key).read_text(encoding="ascii").strip()
 
     @staticmethod
-    def _sysctl(key):
+    def sysctl(key):
+        """Its file, for a thread that is in the namespace."""
         return pathlib.Path("/proc/sys", *key.split("."))
-
-    def count(self, name, *counters):
-        """The sum of counters of /proc/net/snmp and snmp6, e.g. "Udp.InDatagrams"."""
-        with netns.inside(name):
-            four = pathlib.Path("/proc/thread-self/net/snmp").read_text(encoding="ascii")
-            six = pathlib.Path("/proc/thread-self/net/snmp6").read_text(encoding="ascii")
-        lines = [line.split() for line in four.splitlines()]
-        values = {
-            f"{heading[0].rstrip(':')}.{key}": int(value)
-            for heading, line in zip(lines[::2], lines[1::2])
-            for key, value in zip(heading[1:], line[1:])
-        }
-        for key, value in (line.split() for line in six.splitlines()):
-            for protocol in ("Udp6", "Ip6"):
-                if key.startswith(protocol):
-                    values[f"{protocol}.{key.removeprefix(protocol)}"] = int(value)
-        return sum(values[counter] for counter in counters)
 
     def delivered(self):
         """Datagrams that the relay's sockets were given: those that the kernel did not forward."""
-        return self.count("relay", "Udp.InDatagrams", "Udp6.InDatagrams")
+        return netns.count("relay", "Udp.InDatagrams", "Udp6.InDatagrams")
 
     def routed(self):
         """Packets that the relay's kernel forwarded by its routes (a netdev hook's are not seen)."""
-        return self.count("relay", "Ip.ForwDatagrams", "Ip6.OutForwDatagrams")
+        return netns.count("relay", "Ip.ForwDatagrams", "Ip6.OutForwDatagrams")
 
     def sysctls(self):
         """Every sysctl of the relay's that may decide on forwarding."""
