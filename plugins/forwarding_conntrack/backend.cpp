@@ -375,7 +375,7 @@ void Backend::watch_ruleset()
 
 void Backend::watch_forward_chains(bool changed)
 {
-    constexpr std::int64_t interval_ms = 10000;
+    constexpr std::int64_t interval_ms = 2000;
     chains_changed_ = chains_changed_ || changed;
     const std::int64_t now = now_ms();
     if (settings_.forward_chain == ForwardChain::trust || !chains_changed_ ||

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <arpa/inet.h>
+#include <netinet/icmp6.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/set.h>
@@ -202,10 +203,18 @@ void GuardTable::add_rules()
     fast6.payload(network, 7, 1, 0).compare(NFT_CMP_GT, 0, one_hop);
     add_rule(fast6.zone(zone_).verdict(NF_ACCEPT), zones);
 
+    // Behind one device the phones would be told where the other one is. Of IPv4 the kernel itself
+    // withholds such redirects from translated connections.
+    constexpr std::uint8_t icmp6 = IPPROTO_ICMPV6, redirect = ND_REDIRECT;
+    add_chain("own", "filter", NF_INET_LOCAL_OUT, raw);
+    Rule redirect6(name_, "own");
+    redirect6.meta(NFT_META_L4PROTO, 0).compare(NFT_CMP_EQ, 0, icmp6);
+    redirect6.payload(transport, 0, 1, 0).compare(NFT_CMP_EQ, 0, redirect);
+    add_rule(redirect6.verdict(NF_DROP), "nf_tables (CONFIG_NF_TABLES_INET)");
+
     if (!untracked_)
         return;
     const std::uint16_t first = htons(untracked_->first), last = htons(untracked_->last);
-    add_chain("own", "filter", NF_INET_LOCAL_OUT, raw);
     Rule in(name_, "switch"), out(name_, "own");
     in.meta(NFT_META_L4PROTO, 0).compare(NFT_CMP_EQ, 0, udp).payload(transport, 2, 2, 0);
     in.compare(NFT_CMP_GTE, 0, first).compare(NFT_CMP_LTE, 0, last).local_destination();

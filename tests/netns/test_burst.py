@@ -7,12 +7,14 @@ from wire.backends import ALL, with_each
 from wire.case import Forwarding, story
 
 CALLS = 1000
-RATE = 10  # packets a second of each phone: twenty thousand in all
+RATE = 50  # packets a second of each phone: a hundred thousand in all
 TIMEOUT = 4  # seconds of silence that a call survives
 
 
 @with_each(ALL)
 class Burst(Forwarding):
+    alone = True
+
     def expire(self, family):
         """All fall silent at once; each call ends `idle_timeout` later, at most 2 s late."""
         self.make_place()

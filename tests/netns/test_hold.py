@@ -6,7 +6,7 @@ from wire.backends import ALL, with_each
 from wire.case import Forwarding
 
 CALLS = 20
-KERNEL_FORGETS = 2  # seconds: nf_conntrack_udp_timeout_stream, and without it
+KERNEL_FORGETS = 5  # seconds: nf_conntrack_udp_timeout_stream, and without it
 
 
 @with_each(ALL)

@@ -8,8 +8,14 @@ import threading
 _TOTALS = re.compile(r"(\d+) passed, (\d+) failed\n")
 
 
+ALONE = "alone"  # the shard of the classes that say so: they need the whole machine
+
+
 def of(tests, which):
     """The tests of shard `which` ("1/2": the first of two): whole modules and classes stay together."""
+    if which == ALONE:
+        return [test for test in tests if getattr(test, ALONE, False)]
+    tests = [test for test in tests if not getattr(test, ALONE, False)]
     number, count = (int(word) for word in which.split("/"))
     groups = {}
     for test in tests:
@@ -22,7 +28,10 @@ def of(tests, which):
 
 
 def run(count):
-    """Starts this program so many times, and shows what they say; the sum is the last line."""
+    """Starts this program so many times, and once more for those that run alone.
+
+    Shows what they say; the sum is the last line.
+    """
     lock, sums = threading.Lock(), [0, 0]
 
     def show(process):
@@ -39,19 +48,20 @@ def run(count):
         with lock:
             sums[:] = [sums[0] + totals[0], sums[1] + totals[1]]
 
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *sys.argv, "--shard", f"{number}/{count}"],
+    def start(shard):
+        return subprocess.Popen(
+            [sys.executable, *sys.argv, "--shard", shard],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for number in range(1, count + 1)
-    ]
+
+    processes = [start(f"{number}/{count}") for number in range(1, count + 1)]
     readers = [threading.Thread(target=show, args=(process,)) for process in processes]
     for reader in readers:
         reader.start()
     for reader in readers:
         reader.join()
+    show(start(ALONE))
     print(f"{sums[0]} passed, {sums[1]} failed")
     return 1 if sums[1] or not sums[0] else 0

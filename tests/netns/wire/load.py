@@ -5,6 +5,7 @@ import select
 import subprocess
 
 EXECUTABLE = None  # set by the runner
+GENTLY = False  # by the runner too: send a tenth
 PATIENCE = 20  # seconds that an answer may take
 PACKET = 172  # bytes of payload
 HEADERS = {4: 28, 6: 48}  # of IP and UDP
@@ -21,7 +22,7 @@ class Load:
                 str(EXECUTABLE),
                 *("--caller-netns", "/run/netns/alice"),
                 *("--callee-netns", "/run/netns/bob"),
-                *("--rate", str(rate)),
+                *("--rate", str(max(rate // 10, 5) if GENTLY else rate)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
