@@ -96,7 +96,6 @@ class Ground:
     def moderate(self, microseconds):
         """Interrupts of the relay's devices are put off so long, as those of a busy card are."""
         for device in self.place.devices:
-            self._write("relay", device, "napi_defer_hard_irqs", 1 if microseconds else 0)
             self._write("relay", device, "gro_flush_timeout", microseconds * 1000)
 
     def kernel_ns(self):

@@ -28,6 +28,7 @@ from lab import daemon  # noqa: E402
 from wire import load  # noqa: E402
 
 RATE = 50  # packets a second of a stream
+SLOW_RATE = 5  # the same while flows are learned: nothing may be left waiting in a queue
 
 
 class Measurement:
@@ -38,14 +39,14 @@ class Measurement:
         self.techniques = [technique for technique in techniques.all_of(self.ground, folder)
                            if not options.only or technique.name in options.only.split(",")]
 
-    def _send(self, name, streams, side, seconds):
+    def _send(self, name, streams, side, seconds, rate=RATE):
         """Starts the phones of one side: 1 for the callers, 3 for the callees."""
         plan = self.folder / f"{name}.streams"
         plan.write_text("".join("{} {} {} {}\n".format(*s[side], *s[side + 1]) for s in streams),
                         encoding="ascii")
         return subprocess.Popen(
             ["taskset", "-c", str(grounds.OTHERS_CPU), str(self.raw_load), f"/run/netns/{name}",
-             str(plan), str(RATE * len(streams)), str(seconds)], stdout=subprocess.PIPE, text=True)
+             str(plan), str(rate * len(streams)), str(seconds)], stdout=subprocess.PIPE, text=True)
 
     @staticmethod
     def _sent(sender):
@@ -59,8 +60,8 @@ class Measurement:
         self.ground.sink(True)
         deadline = time.monotonic() + 30
         while True:
-            few = max(1.0, len(streams) / 2000)
-            senders = [self._send("alice", streams, 1, few), self._send("bob", streams, 3, few)]
+            senders = [self._send("alice", streams, 1, 1, SLOW_RATE),
+                       self._send("bob", streams, 3, 1, SLOW_RATE)]
             for sender in senders:
                 self._sent(sender)
             if technique.ready():

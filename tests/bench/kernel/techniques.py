@@ -39,6 +39,11 @@ class Ours:
 
     def __init__(self, backend, ground, folder):
         self.name, self._place, self._folder = backend, ground.place, folder
+        # One core is the relay's, for its NAPI threads too: one thread, as rtpengine has.
+        self._table = {
+            "netdev": {"netdev": {"plugin": "nftables", "devices": ground.place.devices}},
+            "userspace": {"userspace": {"threads": 1}},
+        }.get(backend, {})
         self._daemon = self._proxy = None
         self._count = 0
 
@@ -59,6 +64,7 @@ class Ours:
                 "relay_ip": [self._place.relay[4]], "port_range": "20000:60000",
                 "routable_private_ranges": self._place.ranges, "forwarding": self.name,
             },
+            "forwarding": self._table,
         }, place="relay").start(prepare=allow_many_descriptors)
         self._proxy = self._daemon.connect()
         streams = []
@@ -141,5 +147,5 @@ def allow_many_descriptors():
 
 def all_of(ground, folder):
     return [Routing(ground, folder),
-            *(Ours(name, ground, folder) for name in ("nftables", "conntrack", "userspace")),
+            *(Ours(name, ground, folder) for name in ("nftables", "netdev", "conntrack", "userspace")),
             Peer(ground, folder)]
