@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "plugin/report_queue.hpp"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <utility>
 
@@ -67,33 +68,57 @@ void ReportQueue::post_once()
 
 void ReportQueue::deliver()
 {
-    {
-        const std::lock_guard lock(mutex_);
-        std::swap(waiting_, delivering_);
-        posted_ = false;
+    if (delivering_.pieces.empty()) {
+        {
+            const std::lock_guard lock(mutex_);
+            std::swap(waiting_, delivering_);
+        }
+        deliver_urgent(delivering_);
     }
-    deliver(delivering_);
-    delivering_.clear();
+    deliver_readings();
+    const std::lock_guard lock(mutex_);
+    posted_ = false;
+    if (!delivering_.pieces.empty() || waiting_.has_any())
+        post_once();
 }
 
 /// A handler may detach: it is asked again before each report.
-void ReportQueue::deliver(const Batch& batch)
+void ReportQueue::deliver_urgent(const Batch& batch)
 {
     for (const Lost& lost : batch.lost) {
         if (events_ != nullptr)
             events_->on_lost(lost.id, lost.reason);
-    }
-    for (const Readings& piece : batch.pieces) {
-        if (events_ != nullptr)
-            events_->on_readings(piece.request,
-                                 std::span(batch.readings).subspan(piece.offset, piece.size),
-                                 piece.piece);
     }
     for (const Stray& stray : batch.strays) {
         if (events_ != nullptr)
             events_->on_stray(stray.id, stray.side, stray.from,
                               std::span(batch.packets).subspan(stray.offset, stray.size));
     }
+}
+
+/// As many as one turn of the loop takes; clears the batch behind the last.
+void ReportQueue::deliver_readings()
+{
+    std::size_t room = readings_a_turn;
+    for (; next_piece_ < delivering_.pieces.size() && room > 0; ++next_piece_) {
+        Readings& piece = delivering_.pieces[next_piece_];
+        const std::size_t taken = std::min(piece.size, room);
+        const bool whole = taken == piece.size;
+        const auto readings = std::span(delivering_.readings).subspan(piece.offset, taken);
+        if (events_ != nullptr)
+            events_->on_readings(piece.request, readings,
+                                 whole ? piece.piece : ForwardingEvents::Piece::more);
+        room -= taken;
+        if (whole)
+            continue;
+        piece.offset += taken;
+        piece.size -= taken;
+        return;
+    }
+    if (next_piece_ < delivering_.pieces.size())
+        return;
+    delivering_.clear();
+    next_piece_ = 0;
 }
 
 } // namespace mediaproxy::plugin

@@ -38,6 +38,8 @@ class ReportQueue : public std::enable_shared_from_this<ReportQueue>
 {
 public:
     static constexpr std::size_t most_strays = 4096;
+    /// A long list of readings holds up nobody else.
+    static constexpr std::size_t readings_a_turn = 500;
     static constexpr std::size_t most_stray_bytes = 4UL * 1024 * 1024;
 
     /// `events` is borrowed until detach().
@@ -76,16 +78,22 @@ private:
         std::vector<std::byte> packets;
         std::vector<Readings> pieces;
         std::vector<mp_flow_reading> readings;
+        bool has_any() const noexcept
+        {
+            return !lost.empty() || !strays.empty() || !pieces.empty();
+        }
         void clear();
     };
 
     void post_once();
     void deliver();
-    void deliver(const Batch& batch);
+    void deliver_urgent(const Batch& batch);
+    void deliver_readings();
 
     asio::io_context& io_;
-    ForwardingEvents* events_; ///< core thread only
-    Batch delivering_;         ///< core thread only; its memory is used again
+    ForwardingEvents* events_;   ///< core thread only
+    Batch delivering_;           ///< core thread only; its memory is used again
+    std::size_t next_piece_ = 0; ///< of `delivering_`, whose first ones have been delivered
     mutable std::mutex mutex_;
     Batch waiting_;
     bool posted_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <array>
 #include <asio/io_context.hpp>
+#include <asio/post.hpp>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <stdexcept>
@@ -276,6 +277,24 @@ TEST_CASE("reports from any thread arrive on the core thread, in one batch")
     fake.events->lost(fake.host, 9, MP_FLOW_DELETED);
     f.io.run();
     CHECK(f.events.seen.back() == "lost 9 0");
+}
+
+TEST_CASE("a long list of readings leaves room for others between its parts")
+{
+    Fixture f;
+    const auto backend = f.make();
+    constexpr std::size_t many = 2 * ReportQueue::readings_a_turn + 1;
+    const std::vector<mp_flow_reading> readings(many, mp_flow_reading{1, {1, 100}, {}, 0, 0});
+    fake.events->readings(fake.host, 5, readings.data(), many, 1);
+    asio::post(f.io, [&] {
+        f.events.seen.push_back("another");
+        fake.events->lost(fake.host, 9, MP_FLOW_FAILED);
+    });
+    f.io.run();
+    const std::string part = "readings 5 x" + std::to_string(ReportQueue::readings_a_turn);
+    CHECK(f.events.seen ==
+          std::vector<std::string>{part, "another", part, "readings 5 x1 last", "lost 9 1"});
+    CHECK(f.events.packets == many);
 }
 
 TEST_CASE("strays that come faster than they are taken are dropped and counted")
