@@ -81,6 +81,7 @@ use_tls = false
 relay_ip = "127.0.0.1"
 port_range = "46000:46100"
 routable_private_ranges = "127.0.0.0/8"
+forwarding = "userspace" # a kernel back end would change the machine's own network
 {relay}
 """
 

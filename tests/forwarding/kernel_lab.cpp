@@ -109,6 +109,12 @@ KernelLab::KernelLab()
 
     const std::string phones =
         "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(phones_);
+    // A new namespace takes these from the machine, which may have any.
+    set_sysctl("net/ipv4/ip_forward", "0");
+    for (const char* which : {"all", "default"}) {
+        set_sysctl(std::string("net/ipv4/conf/") + which + "/accept_local", "0");
+        set_sysctl(std::string("net/ipv4/conf/") + which + "/rp_filter", "0");
+    }
     run("ip link set lo up");
     for (const std::string& side : {std::string("a1"), std::string("b2")}) {
         const std::string ours = "r" + side.substr(0, 1), theirs = "p" + side.substr(0, 1);

@@ -66,6 +66,11 @@ class Place:
         for name in NAMES:
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
+            # A new namespace takes these from the machine, which may have any.
+            self.set("net.ipv4.ip_forward", 0, name)
+            for which in ("all", "default"):
+                for key, value in (("accept_local", 0), ("rp_filter", 0), ("send_redirects", 1)):
+                    self.set(f"net.ipv4.conf.{which}.{key}", value, name)
             self.set("net.ipv6.conf.default.accept_dad", 0, name)
             self.set("net.ipv6.conf.default.router_solicitations", 0, name)
         self._make_one_armed() if self.one_armed else self._make_two_armed()
