@@ -10,13 +10,13 @@
 #include <utility>
 
 #include <arpa/inet.h>
-#include <netinet/icmp6.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <netinet/icmp6.h>
 
 #include "owner.hpp"
 #include "rule.hpp"
