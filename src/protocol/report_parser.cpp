@@ -136,9 +136,40 @@ Result<SessionReport> read_report(const Value& object)
     return report;
 }
 
+/// RapidJSON's conversion to the nearest double reads outside of its tables when a number has a
+/// huge exponent or very many digits (found by fuzzing). No relay writes such numbers.
+bool has_absurd_number(std::string_view json) noexcept
+{
+    constexpr std::size_t longest_number = 60, longest_exponent = 3;
+    bool in_string = false, in_exponent = false;
+    std::size_t length = 0, exponent = 0;
+    for (std::size_t i = 0; i < json.size(); ++i) {
+        const char c = json[i];
+        if (c == '"')
+            in_string = !in_string;
+        else if (in_string && c == '\\')
+            ++i;
+        const bool is_digit = c >= '0' && c <= '9';
+        const bool is_sign = c == '+' || c == '-' || c == '.';
+        const bool is_mark = length > 0 && (c == 'e' || c == 'E');
+        if (in_string || (!is_digit && !is_sign && !is_mark)) {
+            length = exponent = 0;
+            in_exponent = false;
+            continue;
+        }
+        in_exponent = in_exponent || is_mark;
+        exponent += in_exponent && is_digit ? 1 : 0;
+        if (++length > longest_number || exponent > longest_exponent)
+            return true;
+    }
+    return false;
+}
+
 /// Iterative: a deep nest of brackets must not use up the stack.
 Result<void> parse_document(rapidjson::Document& document, std::string_view json)
 {
+    if (has_absurd_number(json))
+        return invalid("session statistics with a number beyond all measure");
     document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(
         json.data(), json.size());
     if (!document.HasParseError())

@@ -103,6 +103,23 @@ TEST_CASE("JSON that is cut, deep or of another form is refused")
     CHECK(parse_reports("[" + theirs + ", " + theirs + "]")->size() == 2);
 }
 
+TEST_CASE("numbers that nobody writes are refused before they are converted")
+{
+    const auto with = [](const std::string& number) {
+        return parse_report(R"({"call_id": "9e9999", "from_tag": "-1e-9999", "start_time": )" +
+                            number + "}");
+    };
+    for (const char* number : {"1e308", "-1.5E-300", "1795364484.8828304", "18446744073709551615"})
+        CHECK(with(number));
+    for (const std::string& number :
+         {std::string("1e-2147483648"), std::string("1e1000"), std::string("1E+0999"),
+          "0." + std::string(60, '0') + "1", std::string(61, '1'), "-" + std::string(61, '9')}) {
+        INFO(number);
+        REQUIRE_FALSE(with(number));
+        CHECK(with(number).error().message.find("a number") != std::string::npos);
+    }
+}
+
 TEST_CASE("members of a wrong type count as missing, numbers are held in range")
 {
     const auto report = parse_report(
