@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What only root of the whole machine can show: `tests/netns/run --real-root`; others fail here."""
 import pathlib
+import shutil
 import time
+import unittest.mock
 
+from lab import daemon as lab_daemon
 from lab.daemon import until
 from wire.backends import ALL, KERNEL, with_each
 from wire.case import Forwarding, story
@@ -52,12 +55,24 @@ class Buffers(RealRoot):
 
 @with_each(ALL)
 class OneCapability(RealRoot):
+    def install(self):
+        """The daemon and its plugins where everybody may read them: a clone may stand in /root."""
+        program = shutil.copy(lab_daemon.EXECUTABLE, self.folder / "mediaproxyd")
+        for plugin in lab_daemon.PLUGINS.glob("*.so"):
+            shutil.copy(plugin, self.folder)
+        patch = unittest.mock.patch.object(lab_daemon, "EXECUTABLE", program)
+        patch.start()
+        self.addCleanup(patch.stop)
+        return self.folder
+
     def test_net_admin_is_all_that_it_needs(self):
         """As a user like any other, with this one capability, as the systemd unit starts it."""
         self.make_place()
         for folder in (self.folder, self.folder.parent):
             folder.chmod(0o755)
-        daemon = self.start(wrapper=AS_NOBODY, owner=int(USER))
+        daemon = self.start(
+            wrapper=AS_NOBODY, owner=int(USER), changes={"plugin_dir": str(self.install())}
+        )
         calls = self.calls(self.proxy(daemon), 20)
         load = self.phones(calls)
         load.start()
