@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <algorithm>
 #include <cstring>
 
 #include <mediaproxy/forwarding.h>
@@ -7,6 +6,7 @@
 #include "backend.hpp"
 #include "settings.hpp"
 #include "support/failure.hpp"
+#include "support/forwarding_edge.hpp"
 
 /// The C ABI's side: turns its arguments into ours and lets no exception out.
 namespace forwarding_conntrack
@@ -15,11 +15,7 @@ namespace
 {
 
 using mediaproxy::plugin_support::guarded;
-
-Backend& backend(void* instance)
-{
-    return *static_cast<Backend*>(instance);
-}
+using Edge = mediaproxy::plugin_support::ForwardingEdge<Backend>;
 
 mp_status create(const mp_host* host, const mp_flow_events* events, const mp_setting* settings,
                  std::uint32_t setting_count, void** instance, mp_error* error) noexcept
@@ -35,67 +31,16 @@ mp_status create(const mp_host* host, const mp_flow_events* events, const mp_set
     });
 }
 
-mp_status adopt(void* instance, const mp_flow* const* flows, std::uint32_t count, mp_status* each,
-                mp_flow_reading* so_far, mp_error* error) noexcept
-{
-    return guarded(error, MP_E_FAILED, [&] {
-        return backend(instance).adopt({flows, count}, each, so_far, *error);
-    });
-}
-
-mp_status install(void* instance, const mp_flow* const* flows, std::uint32_t count, mp_status* each,
-                  mp_error* error) noexcept
-{
-    std::fill_n(each, count, MP_E_FAILED);
-    return guarded(error, MP_E_FAILED, [&] {
-        return backend(instance).install({flows, count}, each, *error);
-    });
-}
-
-mp_status replace(void* instance, const mp_flow* flow, mp_flow_reading* until_now,
-                  mp_error* error) noexcept
-{
-    return guarded(error, MP_E_FAILED,
-                   [&] { return backend(instance).replace(*flow, *until_now, *error); });
-}
-
-mp_status remove(void* instance, const mp_flow_id* ids, std::uint32_t count,
-                 mp_flow_reading* finals, mp_error* error) noexcept
-{
-    return guarded(error, MP_E_FAILED, [&] {
-        return backend(instance).remove({ids, count}, finals, *error);
-    });
-}
-
-mp_status read(void* instance, std::uint64_t request, mp_error* error) noexcept
-{
-    return guarded(error, MP_E_FAILED, [&]() -> mp_status {
-        backend(instance).read(request);
-        return MP_OK;
-    });
-}
-
-void destroy(void* instance, std::uint32_t mode) noexcept
-{
-    const std::unique_ptr<Backend> owned(static_cast<Backend*>(instance));
-    mp_error nobody_asks{};
-    if (mode != MP_DESTROY_LEAVE)
-        guarded(&nobody_asks, MP_E_FAILED, [&]() -> mp_status {
-            owned->clean_up();
-            return MP_OK;
-        });
-}
-
 constexpr mp_forwarding forwarding = {
     .struct_size = sizeof(mp_forwarding),
     .flags = MP_FORWARDING_OUTLIVES_PROCESS,
     .create = create,
-    .adopt = adopt,
-    .install = install,
-    .replace = replace,
-    .remove = remove,
-    .read = read,
-    .destroy = destroy,
+    .adopt = Edge::adopt,
+    .install = Edge::install,
+    .replace = Edge::replace,
+    .remove = Edge::remove,
+    .read = Edge::read,
+    .destroy = Edge::destroy,
 };
 
 const void* get_interface(const char* id) noexcept

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <algorithm>
-#include <cstdio>
 #include <cstring>
-#include <exception>
 
 #include <mediaproxy/forwarding.h>
 
 #include "backend.hpp"
 #include "settings.hpp"
+#include "support/failure.hpp"
+#include "support/forwarding_edge.hpp"
 
 /// The C ABI's side: turns its arguments into ours and lets no exception out.
 namespace forwarding_userspace
@@ -15,26 +14,13 @@ namespace forwarding_userspace
 namespace
 {
 
-template <typename Body>
-mp_status guarded(mp_error* error, Body&& body) noexcept
-{
-    try {
-        return body();
-    } catch (const std::exception& problem) {
-        std::snprintf(error->message, sizeof error->message, "%.200s", problem.what());
-        return MP_E_FAILED;
-    }
-}
-
-Backend& backend(void* instance)
-{
-    return *static_cast<Backend*>(instance);
-}
+using mediaproxy::plugin_support::guarded;
+using Edge = mediaproxy::plugin_support::ForwardingEdge<Backend>;
 
 mp_status create(const mp_host* host, const mp_flow_events* events, const mp_setting* settings,
                  std::uint32_t setting_count, void** instance, mp_error* error) noexcept
 {
-    return guarded(error, [&]() -> mp_status {
+    return guarded(error, MP_E_FAILED, [&]() -> mp_status {
         const auto chosen = parse_settings(settings, setting_count, *error);
         if (!chosen)
             return MP_E_INVALID;
@@ -57,33 +43,6 @@ mp_status adopt(void*, const mp_flow* const* flows, std::uint32_t count, mp_stat
     return MP_OK;
 }
 
-mp_status install(void* instance, const mp_flow* const* flows, std::uint32_t count, mp_status* each,
-                  mp_error* error) noexcept
-{
-    std::fill_n(each, count, MP_E_FAILED);
-    return guarded(error, [&] { return backend(instance).install({flows, count}, each, *error); });
-}
-
-mp_status replace(void* instance, const mp_flow* flow, mp_flow_reading* until_now,
-                  mp_error* error) noexcept
-{
-    return guarded(error, [&] { return backend(instance).replace(*flow, *until_now, *error); });
-}
-
-mp_status remove(void* instance, const mp_flow_id* ids, std::uint32_t count,
-                 mp_flow_reading* finals, mp_error* error) noexcept
-{
-    return guarded(error, [&] { return backend(instance).remove({ids, count}, finals, *error); });
-}
-
-mp_status read(void* instance, std::uint64_t request, mp_error* error) noexcept
-{
-    return guarded(error, [&]() -> mp_status {
-        backend(instance).read(request);
-        return MP_OK;
-    });
-}
-
 /// The mode makes no difference: nothing can be left forwarding.
 void destroy(void* instance, std::uint32_t) noexcept
 {
@@ -95,10 +54,10 @@ constexpr mp_forwarding forwarding = {
     .flags = MP_FORWARDING_READS_SOCKETS,
     .create = create,
     .adopt = adopt,
-    .install = install,
-    .replace = replace,
-    .remove = remove,
-    .read = read,
+    .install = Edge::install,
+    .replace = Edge::replace,
+    .remove = Edge::remove,
+    .read = Edge::read,
     .destroy = destroy,
 };
 
