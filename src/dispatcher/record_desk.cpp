@@ -14,6 +14,25 @@ namespace
 {
 
 constexpr std::string_view table = "records";
+/// Within that time the same report may come by another way: `expired` and the answer to `remove`.
+constexpr std::chrono::minutes keep_recent{2};
+
+/// FNV-1a, from two beginnings: the same in every run and build.
+std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce484222325U)
+{
+    for (const char c : text)
+        value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    return value;
+}
+
+/// Of a report whose relay gives none: made of what names the call, so that equal reports get the
+/// same one, today or after a restart.
+std::string make_record_id(const protocol::SessionReport& report, std::string_view relay)
+{
+    const std::string name = fmt::format("{}\n{}\n{}\n{}", relay, report.call_id, report.from_tag,
+                                         report.start_time.value_or(0));
+    return fmt::format("{:016x}{:016x}", hash(name), hash(name, 0x6c62272e07bb0142U));
+}
 
 /// Answered streams, all of which ICE did not choose: the media went another way, nothing timed
 /// out.
@@ -26,8 +45,8 @@ bool only_unselected(const protocol::SessionReport& report)
 
 } // namespace
 
-RecordDesk::RecordDesk(RecordSink* sink, StateStore* store, std::string prefix)
-    : sink_(sink), store_(store), prefix_(std::move(prefix))
+RecordDesk::RecordDesk(RecordSink* sink, StateStore* store)
+    : sink_(sink), store_(store), recent_(keep_recent)
 {
 }
 
@@ -62,11 +81,28 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
         report.all_streams_ice = only_unselected(report);
     report.timed_out = end == End::timed_out && !(report.all_streams_ice.value_or(false));
     if (report.record_id.empty())
-        report.record_id = fmt::format("{}{}", prefix_, ++last_number_);
+        report.record_id = make_record_id(report, relay);
+    const std::uint64_t name = hash(report.record_id);
+    const TimePoint now = BootClock::now();
+    if (recent_.find(name, now)) {
+        if (durable)
+            sink_->when_durable(std::move(durable));
+        return;
+    }
+    recent_.put(name, true, now);
     if (report.relay.empty())
         report.relay = relay;
     report.owner.clear();
+    ++handed_over_;
     sink_->put(std::move(report), std::move(durable));
+}
+
+void RecordDesk::when_durable(std::function<void()> durable)
+{
+    if (sink_ && !sink_->is_late())
+        sink_->when_durable(std::move(durable));
+    else
+        durable();
 }
 
 void RecordDesk::put_lost(const Session& session, End end, std::string_view relay, const Now& now)

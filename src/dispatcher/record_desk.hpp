@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/time.hpp"
+#include "dispatcher/aging_map.hpp"
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/session_directory.hpp"
 #include "dispatcher/state_store.hpp"
@@ -21,8 +22,8 @@ namespace mediaproxy::dispatcher
 class RecordDesk
 {
 public:
-    /// `sink` and `store` null: none. `prefix` is unique for this run of the daemon.
-    RecordDesk(RecordSink* sink, StateStore* store, std::string prefix);
+    /// `sink` and `store` null: none.
+    RecordDesk(RecordSink* sink, StateStore* store);
     /// The records that relays may send again after our restart.
     void load(const Now& now);
 
@@ -37,6 +38,11 @@ public:
     /// The relay does not have it any more.
     void put_lost(const Session& session, End end, std::string_view relay, const Now& now);
 
+    /// How many records were handed to the sink.
+    std::uint64_t handed_over() const noexcept { return handed_over_; }
+    /// Calls `durable` when all of them are durable, at once while the sink is late.
+    void when_durable(std::function<void()> durable);
+
     /// A record that an acknowledging relay sent; it may come again.
     enum class Repeat { first, waiting, durable };
     Repeat seen(const std::string& record_id) const;
@@ -47,8 +53,8 @@ public:
 private:
     RecordSink* sink_;
     StateStore* store_;
-    std::string prefix_;
-    std::uint64_t last_number_ = 0;
+    std::uint64_t handed_over_ = 0;
+    AgingMap<bool> recent_; ///< record ids that were put
     std::unordered_map<std::string, Repeat> received_;
     struct Received {
         WallTime at;

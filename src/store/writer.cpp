@@ -149,7 +149,7 @@ Result<void> Store::State::write(const Changes& batch)
     std::unique_lock held(reader_mutex, std::defer_lock);
     if (in_memory())
         held.lock();
-    if (!writer_database) {
+    if (!writer_database || !reader_database) {
         const std::lock_guard readers(reader_mutex);
         if (auto opened = open_databases(); !opened)
             return opened;
