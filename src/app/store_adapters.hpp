@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "accounting/accounting.hpp"
+#include "base/state_store.hpp"
 #include "dispatcher/record_sink.hpp"
-#include "dispatcher/state_store.hpp"
 #include "store/store.hpp"
 
 namespace mediaproxy::app
@@ -34,8 +34,8 @@ private:
     std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
 
-/// The dispatcher's state goes to the store. [core thread]
-class StateToStore final : public dispatcher::StateStore
+/// A role's state goes to the store. [core thread]
+class StateToStore final : public StateStore
 {
 public:
     explicit StateToStore(store::Store& store) : store_(store) {}
