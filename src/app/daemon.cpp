@@ -146,6 +146,8 @@ Result<void> Daemon::State::open_store()
     if (!store)
         return std::move(store).error();
     store_ = std::move(*store);
+    turn_.emplace(io_, *store_);
+    kept_state_.emplace(*store_, *turn_);
     return {};
 }
 
@@ -160,6 +162,7 @@ Result<void> Daemon::State::open_relay()
     environment.record_id_prefix = store_->record_id_prefix() + "r"; // each role counts by itself
     environment.control_addresses = control_addresses(config_);
     environment.version = MEDIAPROXYD_VERSION;
+    environment.store = &*kept_state_;
     auto relay = relay::Relay::create(config_.relay, std::move(environment));
     if (!relay)
         return std::move(relay).error();
@@ -173,9 +176,7 @@ Result<void> Daemon::State::open_dispatcher()
     for (const std::string& name : config_.dispatcher.accounting)
         accounting_->add(
             io_, plugin_source(config_, plugin::Kind::accounting, config_.accounting_table(name)));
-    turn_.emplace(io_, *store_);
     records_.emplace(io_, *accounting_, *store_, *turn_);
-    kept_state_.emplace(*store_, *turn_);
     dispatcher::Dispatcher::Environment environment{.io = io_};
     environment.tls = certificates_.dispatcher;
     environment.store = &*kept_state_;
@@ -197,6 +198,8 @@ void Daemon::State::join_roles()
                                         if (dispatcher_)
                                             dispatcher_->on_expired(link, report);
                                     });
+    // Before its list is asked for: what is missing there and was told now is not lost.
+    local_link_->tell_of_earlier_run();
     dispatcher_->attach(*local_link_);
 }
 

@@ -9,8 +9,8 @@
 
 #include "accounting/accounting.hpp"
 #include "accounting/spool_watch.hpp"
+#include "base/state_store.hpp"
 #include "dispatcher/record_sink.hpp"
-#include "dispatcher/state_store.hpp"
 #include "store/store.hpp"
 
 namespace mediaproxy::app
@@ -44,7 +44,7 @@ public:
     RecordsToAccounting(asio::io_context& io, accounting::Accounting& accounting,
                         store::Store& store, Turn& turn);
     ~RecordsToAccounting() override;
-    void put(protocol::SessionReport&& record, std::function<void()> durable) override;
+    bool put(protocol::SessionReport&& record, std::function<void()> durable) override;
     void when_durable(std::function<void()> durable) override;
     bool is_late() const override { return watch_.is_late(); }
     accounting::Figures figures() const override;
@@ -63,8 +63,8 @@ private:
     std::shared_ptr<Ready> ready_; ///< those whose commit is done, between the threads
 };
 
-/// The dispatcher's state goes to the store. [core thread]
-class StateToStore final : public dispatcher::StateStore
+/// A role's state goes to the store. [core thread]
+class StateToStore final : public StateStore
 {
 public:
     /// Both borrowed.

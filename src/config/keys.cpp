@@ -183,6 +183,8 @@ void add_relay(std::vector<Key>& all)
         "traffic_sampling_period", or_off,
         [](auto& r) -> auto& { return r.traffic_sampling_period; });
     add(
+        "save_interval", or_off, [](auto& r) -> auto& { return r.save_interval; });
+    add(
         "routable_private_ranges", Networks{},
         [](auto& r) -> auto& { return r.routable_private_ranges; });
     add(

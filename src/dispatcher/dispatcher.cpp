@@ -148,17 +148,17 @@ void Dispatcher::State::on_expired(RelayPeer& relay, protocol::SessionReport&& r
     if (!relay.is_ours() || report.record_id.empty())
         return account_expired(id, std::move(report), {});
     const std::string record_id = report.record_id;
-    const auto seen = books.records.seen(record_id);
-    if (seen == RecordDesk::Repeat::durable)
-        return relay.acknowledge(record_id);
-    if (seen == RecordDesk::Repeat::waiting)
+    const auto seen = books.receipts.seen(record_id);
+    if (seen == Receipts::Repeat::durable)
+        return books.receipts.acknowledge(id, record_id);
+    if (seen == Receipts::Repeat::waiting)
         return;
-    books.records.on_received(record_id);
-    account_expired(id, std::move(report), [this, id, record_id] {
-        books.records.on_durable(record_id, read_clocks());
-        if (RelayPeer* const peer = books.pool.peer(id))
-            peer->acknowledge(record_id);
-    });
+    if (books.receipts.is_written_off(relay.name(), report)) {
+        log::warning("relay {}: a record that came too late, another was made without it: {}",
+                     relay.name(), protocol::to_json(report));
+        return books.receipts.acknowledge(id, record_id);
+    }
+    account_expired(id, std::move(report), books.receipts.expect(id, record_id));
 }
 
 void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&& report,
@@ -174,11 +174,15 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
     Session* session = books.directory.find_exact(report.call_id, report.from_tag);
     if (session && (session->relay != relay || session->state == Session::State::expired))
         session = nullptr;
-    const bool removed = session && session->state == Session::State::removing;
+    // Ours, to whom nobody listened when it answered a `remove`.
+    const bool removed_there = report.timed_out == false;
+    const bool removed = removed_there || (session && session->state == Session::State::removing);
     books.records.put(std::move(report),
                       removed ? RecordDesk::End::removed : RecordDesk::End::timed_out, session,
                       name, std::move(durable));
-    if (session)
+    if (session && removed_there)
+        books.erase(*session);
+    else if (session)
         books.expire(*session, now);
 }
 
@@ -207,7 +211,7 @@ void Dispatcher::State::do_chores()
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
     removals.clean_up(now.mono - options.cleanup_dead_relays_after);
-    books.records.forget_before(now.wall - options.cleanup_dead_relays_after);
+    books.receipts.forget_before(now.mono - options.cleanup_dead_relays_after, now);
 }
 
 void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit,
@@ -272,7 +276,7 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
     // Before any relay is attached: its list is compared with what is known.
     const Now now = read_clocks();
     state.books.saved.load(state.books.directory, state.books.pool, now);
-    state.books.records.load(now);
+    state.books.receipts.load(now, wanted.cleanup_dead_relays_after);
     state.removals.load(now);
     return dispatcher;
 }
@@ -296,10 +300,8 @@ void Dispatcher::attach(RelayPeer& local)
 
 void Dispatcher::on_expired(RelayPeer& relay, const protocol::SessionReport& report)
 {
-    // It comes once only: no acknowledgement is needed.
     protocol::SessionReport copy = report;
-    const RelayId id = state_->books.pool.know(relay.name(), BootClock::now());
-    state_->account_expired(id, std::move(copy), {});
+    state_->on_expired(relay, std::move(copy));
 }
 
 std::size_t Dispatcher::session_count() const noexcept

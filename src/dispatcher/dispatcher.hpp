@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/state_store.hpp"
 #include "dispatcher/options.hpp"
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/relay_peer.hpp"
-#include "dispatcher/state_store.hpp"
 #include "tls/context.hpp"
 
 namespace mediaproxy::dispatcher

@@ -13,7 +13,6 @@ namespace mediaproxy::dispatcher
 namespace
 {
 
-constexpr std::string_view table = "records";
 /// Within that time the same report may come by another way: `expired` and the answer to `remove`.
 constexpr std::chrono::minutes keep_recent{2};
 
@@ -34,6 +33,14 @@ std::string make_record_id(const protocol::SessionReport& report, std::string_vi
     return fmt::format("{:016x}{:016x}", hash(name), hash(name, 0x6c62272e07bb0142U));
 }
 
+/// Of a record that we make without the relay. The same when a kill -9 came between the record and
+/// the end of its session, and the next run makes it again.
+std::string lost_record_id(const Session& session, std::string_view relay)
+{
+    return fmt::format("lost-{:x}-{:016x}", session.created.time_since_epoch().count(),
+                       hash(fmt::format("{}\n{}\n{}", relay, session.call_id, session.from_tag)));
+}
+
 /// Answered streams, all of which ICE did not choose: the media went another way, nothing timed
 /// out.
 bool only_unselected(const protocol::SessionReport& report)
@@ -45,27 +52,8 @@ bool only_unselected(const protocol::SessionReport& report)
 
 } // namespace
 
-RecordDesk::RecordDesk(RecordSink* sink, StateStore* store)
-    : sink_(sink), store_(store), recent_(keep_recent)
+RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)
 {
-}
-
-void RecordDesk::load(const Now& now)
-{
-    if (!store_)
-        return;
-    const auto loaded = store_->load_all(table, [&](std::string_view key, std::string_view value) {
-        const auto time = text::parse_number<std::uint64_t>(value);
-        const WallTime at =
-            time ? WallTime(std::chrono::seconds(static_cast<std::int64_t>(*time))) : now.wall;
-        received_[std::string(key)] = Repeat::durable;
-        durable_.push_back({at, std::string(key)});
-    });
-    if (!loaded)
-        log::error("dispatcher: the list of acknowledged records cannot be read: {}",
-                   loaded.error().message);
-    std::sort(durable_.begin(), durable_.end(),
-              [](const auto& a, const auto& b) { return a.at < b.at; });
 }
 
 void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* known,
@@ -89,12 +77,12 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
             sink_->when_durable(std::move(durable));
         return;
     }
-    recent_.put(name, true, now);
     if (report.relay.empty())
         report.relay = relay;
     report.owner.clear();
     ++handed_over_;
-    sink_->put(std::move(report), std::move(durable));
+    if (sink_->put(std::move(report), std::move(durable)))
+        recent_.put(name, true, now);
 }
 
 void RecordDesk::when_durable(std::function<void()> durable)
@@ -109,39 +97,9 @@ void RecordDesk::put_lost(const Session& session, End end, std::string_view rela
 {
     log::warning("session {}: relay {} does not have it any more, its statistics are lost",
                  text::printable(session.call_id, 80), relay);
-    put(make_lost_report(session, now), end, &session, relay, {});
-}
-
-RecordDesk::Repeat RecordDesk::seen(const std::string& record_id) const
-{
-    const auto found = received_.find(record_id);
-    return found == received_.end() ? Repeat::first : found->second;
-}
-
-void RecordDesk::on_received(const std::string& record_id)
-{
-    received_.try_emplace(record_id, Repeat::waiting);
-}
-
-void RecordDesk::on_durable(const std::string& record_id, const Now& now)
-{
-    received_[record_id] = Repeat::durable;
-    durable_.push_back({now.wall, record_id});
-    if (!store_)
-        return;
-    const auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(now.wall.time_since_epoch());
-    store_->save(table, record_id, fmt::format_int(seconds.count()).str());
-}
-
-void RecordDesk::forget_before(WallTime limit)
-{
-    while (!durable_.empty() && durable_.front().at < limit) {
-        received_.erase(durable_.front().record_id);
-        if (store_)
-            store_->erase(table, durable_.front().record_id);
-        durable_.pop_front();
-    }
+    protocol::SessionReport report = make_lost_report(session, now);
+    report.record_id = lost_record_id(session, relay);
+    put(std::move(report), end, &session, relay, {});
 }
 
 } // namespace mediaproxy::dispatcher

@@ -2,17 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/time.hpp"
 #include "dispatcher/aging_map.hpp"
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/session_directory.hpp"
-#include "dispatcher/state_store.hpp"
 
 namespace mediaproxy::dispatcher
 {
@@ -22,10 +19,8 @@ namespace mediaproxy::dispatcher
 class RecordDesk
 {
 public:
-    /// `sink` and `store` null: none.
-    RecordDesk(RecordSink* sink, StateStore* store);
-    /// The records that relays may send again after our restart.
-    void load(const Now& now);
+    /// `sink` null: none.
+    explicit RecordDesk(RecordSink* sink);
 
     enum class End {
         removed,   ///< by the proxy
@@ -43,24 +38,10 @@ public:
     /// Calls `durable` when all of them are durable, at once while the sink is late.
     void when_durable(std::function<void()> durable);
 
-    /// A record that an acknowledging relay sent; it may come again.
-    enum class Repeat { first, waiting, durable };
-    Repeat seen(const std::string& record_id) const;
-    void on_received(const std::string& record_id);
-    void on_durable(const std::string& record_id, const Now& now);
-    void forget_before(WallTime limit);
-
 private:
     RecordSink* sink_;
-    StateStore* store_;
     std::uint64_t handed_over_ = 0;
     AgingMap<bool> recent_; ///< record ids that were put
-    std::unordered_map<std::string, Repeat> received_;
-    struct Received {
-        WallTime at;
-        std::string record_id;
-    };
-    std::deque<Received> durable_; ///< oldest first
 };
 
 } // namespace mediaproxy::dispatcher

@@ -168,11 +168,15 @@ void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport>
         finish_session(job, std::move(result));
         break;
     case Purpose::hinted:
-        if (result && !goes_on(*result))
+        if (result && !goes_on(*result)) {
+            auto durable = books_.receipts.expect_removed(job.relay, *result);
             books_.records.put(std::move(*result), RecordDesk::End::removed, nullptr,
-                               books_.pool.name(job.relay), {});
+                               books_.pool.name(job.relay), std::move(durable));
+        }
         break;
     case Purpose::discard:
+        if (result)
+            books_.receipts.dismiss(job.relay, *result);
         if (!result && result.error().code == Error::Code::unavailable)
             keep_unwanted(job.relay, {job.call_id, job.from_tag, job.to_tag});
         break;
@@ -207,15 +211,20 @@ void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> resul
         return;
     }
     const bool expired = session && session->state == Session::State::expired;
-    if (result && !expired)
-        books_.records.put(std::move(*result), RecordDesk::End::removed, session, relay, {});
+    if (result && expired) {
+        books_.receipts.dismiss(job.relay, *result);
+    } else if (result) {
+        auto durable = books_.receipts.expect_removed(job.relay, *result);
+        books_.records.put(std::move(*result), RecordDesk::End::removed, session, relay,
+                           std::move(durable));
+    }
     if (!session)
         return;
     if (!result && !expired) {
         if (result.error().code == Error::Code::unavailable)
             keep(*session, true, now);
         else
-            books_.records.put_lost(*session, RecordDesk::End::removed, relay, now);
+            books_.put_lost(*session, RecordDesk::End::removed, now);
     }
     books_.erase(*session);
 }
@@ -236,9 +245,13 @@ void RemovalDesk::finish_delivery(Job& job, Result<protocol::SessionReport> resu
             give_up(key);
         return;
     }
-    if (waiting.wanted)
+    if (waiting.wanted) {
+        auto durable = books_.receipts.expect_removed(job.relay, *result);
         books_.records.put(std::move(*result), RecordDesk::End::removed, &waiting.session,
-                           books_.pool.name(job.relay), {});
+                           books_.pool.name(job.relay), std::move(durable));
+    } else {
+        books_.receipts.dismiss(job.relay, *result);
+    }
     forget(key);
 }
 
@@ -264,8 +277,7 @@ void RemovalDesk::give_up(const std::string& key)
 {
     const Waiting& waiting = waiting_.at(key);
     if (waiting.wanted)
-        books_.records.put_lost(waiting.session, RecordDesk::End::removed,
-                                books_.pool.name(waiting.session.relay), read_clocks());
+        books_.put_lost(waiting.session, RecordDesk::End::removed, read_clocks());
     forget(key);
 }
 
