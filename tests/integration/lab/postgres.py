@@ -11,10 +11,6 @@ from .server import Server
 
 PROGRAMS = pathlib.Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "s3cret: 'quoted' & @"
-MEDIAPROXY_TABLE = """CREATE TABLE media_sessions (id SERIAL PRIMARY KEY,
-    call_id VARCHAR(255) NOT NULL, from_tag VARCHAR(64) NOT NULL, to_tag VARCHAR(64),
-    info BYTEA, CONSTRAINT media_sessions_key UNIQUE (call_id, from_tag, to_tag));
-    ALTER TABLE media_sessions OWNER TO mediaproxy"""
 
 
 class Postgres(Server):
@@ -33,12 +29,17 @@ class Postgres(Server):
         )
         self._make_certificate()
         self.start()
-        self.execute(
-            "CREATE ROLE mediaproxy LOGIN PASSWORD '" + PASSWORD.replace("'", "''") + "'",
-            database="postgres",
-        )
+        self.execute("CREATE ROLE mediaproxy LOGIN", database="postgres")
         self.execute("CREATE DATABASE calls OWNER mediaproxy", database="postgres")
-        self.execute("ALTER SCHEMA public OWNER TO mediaproxy")
+
+    def reset(self):
+        """As at first: it runs, has no table, and mediaproxy may do what it needs."""
+        if self.process.poll() is not None:
+            self.start()
+        self.disconnect()
+        self.execute("ALTER ROLE mediaproxy SET default_transaction_read_only = off")
+        self.set_password(PASSWORD)
+        self.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION mediaproxy")
 
     def _make_certificate(self):
         self.run(
@@ -100,10 +101,18 @@ class Postgres(Server):
         lines = self.execute(f"SELECT json_build_array({values}) FROM {table} ORDER BY id")
         return [tuple(json.loads(line)) for line in lines.splitlines()]
 
-    def connections(self):
-        """How many the role mediaproxy has."""
-        return int(
-            self.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'mediaproxy'")
+    @staticmethod
+    def names(*names):
+        """The column list or table of these names, whatever letters they have."""
+        return ", ".join(f'"{name}"' for name in names)
+
+    def make_mediaproxy_table(self):
+        """The table as MediaProxy makes it."""
+        self.execute(
+            "CREATE TABLE media_sessions (id SERIAL PRIMARY KEY, call_id VARCHAR(255) NOT NULL, "
+            "from_tag VARCHAR(64) NOT NULL, to_tag VARCHAR(64), info BYTEA, "
+            "CONSTRAINT media_sessions_callid_idx UNIQUE (call_id, from_tag, to_tag)); "
+            "ALTER TABLE media_sessions OWNER TO mediaproxy"
         )
 
     def disconnect(self):
@@ -140,17 +149,6 @@ class Postgres(Server):
                          "WHERE query LIKE '%pg_sleep(120)%' AND pid <> pg_backend_pid()")
             holder.wait(10)
 
-    def slow_down(self, seconds):
-        """Every insert takes so long."""
-        self.execute(
-            "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"PERFORM pg_sleep({seconds}); RETURN NEW; END $$; "
-            "CREATE TRIGGER slow BEFORE INSERT ON media_sessions EXECUTE FUNCTION slow()"
-        )
-
-    def speed_up(self):
-        self.execute("DROP TRIGGER slow ON media_sessions")
-
     def set_password(self, password):
         self.execute("ALTER ROLE mediaproxy PASSWORD '" + password.replace("'", "''") + "'")
 
@@ -164,7 +162,8 @@ class Postgres(Server):
     def allow_creation(self, yes):
         """Whether mediaproxy may make tables."""
         owner = "mediaproxy" if yes else "root"
-        self.execute(f"ALTER SCHEMA public OWNER TO {owner}; GRANT USAGE ON SCHEMA public TO PUBLIC")
+        self.execute(f"ALTER SCHEMA public OWNER TO {owner}")
+        self.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
 
     def run_definition(self, sql):
         """A person runs what the log says, and lets mediaproxy use the table."""
