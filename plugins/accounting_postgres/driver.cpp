@@ -106,7 +106,9 @@ std::vector<Connection::Setting> connection_settings(const Options& options)
     return settings;
 }
 
-Driver::Driver(Options options) : options_(std::move(options)) {}
+Driver::Driver(Options options) : options_(std::move(options))
+{
+}
 
 std::string Driver::place() const
 {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to records, told once for every database server that they can go into.
 
-A test module mixes `DatabaseCases` into a TestCase whose `database` is the lab's server: see
-lab/postgres.py for what such a one can do.
+A test module mixes `DatabaseCases` (or, for tests of its own, `DatabaseStage`) into a TestCase whose
+`database` is the lab's server: see lab/postgres.py for what such a one can do.
 """
 import json
 import threading
@@ -12,10 +12,10 @@ from .cluster import both_settings, ports_of
 from .daemon import Daemon, merged, until
 from .unhurt import ANSWER, OFFER
 
-PATIENCE = 30  # seconds; retries come after 1, 2, 4, 8 s
+PATIENCE = 60  # seconds; retries come after 1, 2, 4, 8 s
 
 
-class DatabaseCases:
+class DatabaseStage:
     """`plugin` is the back end's name, `back_end()` its settings for the database."""
 
     database = None
@@ -74,6 +74,10 @@ class DatabaseCases:
     def check_each_once(self, daemon, names):
         rows = self.await_rows(daemon, len(names))
         self.assertEqual(sorted(row[0] for row in rows), sorted(names))
+
+
+class DatabaseCases(DatabaseStage):
+    """The tests."""
 
     # Records as they should be.
 
