@@ -88,8 +88,11 @@ class Postgres(Server):
         self.end(signal.SIGQUIT)
 
     def signal(self, number):
-        """To all of its processes."""
-        os.killpg(self.process.pid, number)
+        """To all of its processes; each has a group of its own."""
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        with open(children, encoding="ascii") as pids:
+            for pid in (self.process.pid, *(int(word) for word in pids.read().split())):
+                os.kill(pid, number)
 
     def _psql(self, sql, database):
         return [PROGRAMS / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"] + (
