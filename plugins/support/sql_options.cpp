@@ -42,6 +42,19 @@ std::string read_socket(DatabaseAddress& address, std::string_view value)
     return value.starts_with('/') ? "" : "socket: not a path from /: " + std::string(value);
 }
 
+std::string read_tls(std::optional<Tls>& tls, std::string_view value)
+{
+    static constexpr std::pair<std::string_view, Tls> choices[] = {
+        {"off", Tls::off}, {"on", Tls::on}, {"verify", Tls::verify}};
+    for (const auto& [name, choice] : choices) {
+        if (value != name)
+            continue;
+        tls = choice;
+        return {};
+    }
+    return "tls: not off, on or verify: " + std::string(value);
+}
+
 std::string read_timeout(std::chrono::milliseconds& timeout, std::string_view key,
                          std::string_view value)
 {
@@ -85,18 +98,21 @@ Verdict apply(TableNames& names, std::string_view key, std::string_view value)
 
 Verdict apply(ServerOptions& options, std::string_view key, std::string_view value)
 {
-    static constexpr std::pair<std::string_view, std::string DatabaseAddress::*> texts[] = {
-        {"host", &DatabaseAddress::host},
-        {"user", &DatabaseAddress::user},
-        {"password", &DatabaseAddress::password},
-        {"database", &DatabaseAddress::database},
+    DatabaseAddress& address = options.address;
+    const std::pair<std::string_view, std::string*> texts[] = {
+        {"host", &address.host},         {"user", &address.user},
+        {"password", &address.password}, {"database", &address.database},
+        {"tls_ca", &options.tls_ca},     {"tls_cert", &options.tls_cert},
+        {"tls_key", &options.tls_key},
     };
-    for (const auto& [name, member] : texts) {
+    for (const auto& [name, text] : texts) {
         if (key != name)
             continue;
-        options.address.*member = value;
+        *text = value;
         return std::string();
     }
+    if (key == "tls")
+        return read_tls(options.tls, value);
     if (key == "port")
         return read_port(options.address, value);
     if (key == "socket")

@@ -27,9 +27,14 @@ struct TableNames {
     std::string info = "info";
 };
 
+/// How the way to a server is protected; `verify`: its certificate and its name are checked.
+enum class Tls { off, on, verify };
+
 /// How a server is reached.
 struct ServerOptions {
     DatabaseAddress address;
+    std::optional<Tls> tls;                ///< nothing: the setting is not there
+    std::string tls_ca, tls_cert, tls_key; ///< paths, "" for none
     std::chrono::milliseconds connect_timeout{5000};
     std::chrono::milliseconds statement_timeout{5000};
 };
@@ -44,7 +49,11 @@ inline constexpr std::array server_keys{"dburi",
                                         "password",
                                         "database",
                                         "connect_timeout",
-                                        "statement_timeout"};
+                                        "statement_timeout",
+                                        "tls",
+                                        "tls_ca",
+                                        "tls_cert",
+                                        "tls_key"};
 
 /// The keys of a plugin as mp_plugin wants them: one after the other, and a null pointer.
 template <std::size_t... sizes>
