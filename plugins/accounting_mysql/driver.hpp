@@ -15,7 +15,7 @@ namespace mediaproxy::accounting_mysql
 class Driver : public plugin_support::SqlDriver
 {
 public:
-    explicit Driver(plugin_support::ServerOptions options);
+    Driver(plugin_support::ServerOptions options, TlsOptions tls);
 
     std::string place() const override;
     const plugin_support::SqlDialect& dialect() const override;
@@ -38,6 +38,7 @@ private:
     void append(std::string& sql, const plugin_support::SqlValue& value) const;
 
     const plugin_support::ServerOptions options_;
+    const TlsOptions tls_;
     Connection connection_;
     bool usable_ = false;        ///< the server answered to the last statement
     std::size_t most_bytes_ = 0; ///< that the server takes in one statement

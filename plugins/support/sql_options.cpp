@@ -42,19 +42,6 @@ std::string read_socket(DatabaseAddress& address, std::string_view value)
     return value.starts_with('/') ? "" : "socket: not a path from /: " + std::string(value);
 }
 
-std::string read_tls(std::optional<Tls>& tls, std::string_view value)
-{
-    static constexpr std::pair<std::string_view, Tls> choices[] = {
-        {"off", Tls::off}, {"on", Tls::on}, {"verify", Tls::verify}};
-    for (const auto& [name, choice] : choices) {
-        if (value != name)
-            continue;
-        tls = choice;
-        return {};
-    }
-    return "tls: not off, on or verify: " + std::string(value);
-}
-
 std::string read_timeout(std::chrono::milliseconds& timeout, std::string_view key,
                          std::string_view value)
 {
@@ -98,21 +85,18 @@ Verdict apply(TableNames& names, std::string_view key, std::string_view value)
 
 Verdict apply(ServerOptions& options, std::string_view key, std::string_view value)
 {
-    DatabaseAddress& address = options.address;
-    const std::pair<std::string_view, std::string*> texts[] = {
-        {"host", &address.host},         {"user", &address.user},
-        {"password", &address.password}, {"database", &address.database},
-        {"tls_ca", &options.tls_ca},     {"tls_cert", &options.tls_cert},
-        {"tls_key", &options.tls_key},
+    static constexpr std::pair<std::string_view, std::string DatabaseAddress::*> texts[] = {
+        {"host", &DatabaseAddress::host},
+        {"user", &DatabaseAddress::user},
+        {"password", &DatabaseAddress::password},
+        {"database", &DatabaseAddress::database},
     };
-    for (const auto& [name, text] : texts) {
+    for (const auto& [name, member] : texts) {
         if (key != name)
             continue;
-        *text = value;
+        options.address.*member = value;
         return std::string();
     }
-    if (key == "tls")
-        return read_tls(options.tls, value);
     if (key == "port")
         return read_port(options.address, value);
     if (key == "socket")
@@ -125,7 +109,7 @@ Verdict apply(ServerOptions& options, std::string_view key, std::string_view val
 }
 
 std::string apply_dburi(ServerOptions& options, std::span<const mp_setting> settings,
-                        std::initializer_list<std::string_view> schemes)
+                        std::initializer_list<std::string_view> schemes, const ApplyOwn& own)
 {
     const auto setting = std::find_if(settings.begin(), settings.end(), [](const mp_setting& each) {
         return each.key == std::string_view("dburi");
@@ -140,7 +124,9 @@ std::string apply_dburi(ServerOptions& options, std::span<const mp_setting> sett
         return "dburi: " + options.address.scheme + ":// is not for this plugin, but " +
                std::string(*schemes.begin()) + "://";
     for (const auto& [key, value] : std::exchange(options.address.options, {})) {
-        const Verdict verdict = apply(options, key, value);
+        Verdict verdict = apply(options, key, value);
+        if (!verdict && own)
+            verdict = own(key, value);
         if (!verdict)
             return "dburi: unknown option " + key;
         if (!verdict->empty())

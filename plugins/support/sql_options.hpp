@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -27,14 +28,9 @@ struct TableNames {
     std::string info = "info";
 };
 
-/// How the way to a server is protected; `verify`: its certificate and its name are checked.
-enum class Tls { off, on, verify };
-
 /// How a server is reached.
 struct ServerOptions {
     DatabaseAddress address;
-    std::optional<Tls> tls;                ///< nothing: the setting is not there
-    std::string tls_ca, tls_cert, tls_key; ///< paths, "" for none
     std::chrono::milliseconds connect_timeout{5000};
     std::chrono::milliseconds statement_timeout{5000};
 };
@@ -49,11 +45,7 @@ inline constexpr std::array server_keys{"dburi",
                                         "password",
                                         "database",
                                         "connect_timeout",
-                                        "statement_timeout",
-                                        "tls",
-                                        "tls_ca",
-                                        "tls_cert",
-                                        "tls_key"};
+                                        "statement_timeout"};
 
 /// The keys of a plugin as mp_plugin wants them: one after the other, and a null pointer.
 template <std::size_t... sizes>
@@ -78,10 +70,14 @@ Verdict apply(TableNames& names, std::string_view key, std::string_view value);
 /// Everything but `dburi`, over which the single keys go.
 Verdict apply(ServerOptions& options, std::string_view key, std::string_view value);
 
+/// A plugin's own settings.
+using ApplyOwn = std::function<Verdict(std::string_view key, std::string_view value)>;
+
 /// Reads `dburi` into `options`; its scheme has to be one of these, and `?key=value` is any key of
-/// apply(). Call it before apply(). Empty when nothing is wrong or there is no such setting.
+/// apply() or of `own`. Call it before apply(). Empty when nothing is wrong or there is no such
+/// setting.
 std::string apply_dburi(ServerOptions& options, std::span<const mp_setting> settings,
-                        std::initializer_list<std::string_view> schemes);
+                        std::initializer_list<std::string_view> schemes, const ApplyOwn& own = {});
 
 /// SQL compares names without case: the same one twice would be one column. Empty when all differ.
 std::string find_repeated(const TableNames& names);
