@@ -15,7 +15,6 @@ using plugin_support::Fault;
 using plugin_support::SqlOutcome;
 using plugin_support::SqlResult;
 using plugin_support::SqlValue;
-using plugin_support::Tls;
 
 constexpr std::size_t packet_header =
     64; // a statement's packet is a little longer than the statement
@@ -32,7 +31,8 @@ bool is_socket(const plugin_support::DatabaseAddress& address)
 
 } // namespace
 
-Driver::Driver(plugin_support::ServerOptions options) : options_(std::move(options))
+Driver::Driver(plugin_support::ServerOptions options, TlsOptions tls)
+    : options_(std::move(options)), tls_(std::move(tls))
 {
 }
 
@@ -65,12 +65,11 @@ void Driver::set_options(MYSQL* mysql) const
         const unsigned protocol = MYSQL_PROTOCOL_TCP;
         mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
     }
-    const Tls tls = options_.tls.value_or(Tls::off);
-    if (tls == Tls::off)
+    if (tls_.mode() == Tls::off)
         return;
-    mysql_ssl_set(mysql, null_if_empty(options_.tls_key), null_if_empty(options_.tls_cert),
-                  null_if_empty(options_.tls_ca), nullptr, nullptr);
-    const my_bool enforced = 1, verified = tls == Tls::verify ? 1 : 0;
+    mysql_ssl_set(mysql, null_if_empty(tls_.key), null_if_empty(tls_.cert), null_if_empty(tls_.ca),
+                  nullptr, nullptr);
+    const my_bool enforced = 1, verified = tls_.mode() == Tls::verify ? 1 : 0;
     mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforced);
     mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verified);
 }

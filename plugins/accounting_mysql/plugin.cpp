@@ -29,8 +29,9 @@ plugin_support::Made<RecordTable> make(plugin_support::PluginSettings settings,
     if (auto* wrong = std::get_if<std::string>(&options))
         return std::move(*wrong);
     auto& chosen = std::get<Options>(options);
-    return std::make_unique<RecordTable>(std::make_unique<Driver>(std::move(chosen.server)),
-                                         std::move(chosen.names), std::move(host.log));
+    return std::make_unique<RecordTable>(
+        std::make_unique<Driver>(std::move(chosen.server), std::move(chosen.tls)),
+        std::move(chosen.names), std::move(host.log));
 }
 
 } // namespace
