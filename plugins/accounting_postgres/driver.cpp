@@ -168,17 +168,12 @@ SqlOutcome Driver::commit()
     return outcome;
 }
 
-void Driver::rollback() noexcept
+void Driver::rollback()
 {
-    if (std::exchange(transaction_, Transaction::none) != Transaction::begun)
-        return;
-    try {
-        std::vector<Result> results;
-        if (!send({{"ROLLBACK", {}}}, results).ok())
-            connection_.close();
-    } catch (...) {
+    std::vector<Result> results;
+    if (std::exchange(transaction_, Transaction::none) == Transaction::begun &&
+        !send({{"ROLLBACK", {}}}, results).ok())
         connection_.close();
-    }
 }
 
 SqlOutcome Driver::run(const std::string& sql, std::span<const SqlValue> values, SqlResult* result)
