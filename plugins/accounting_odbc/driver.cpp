@@ -64,7 +64,7 @@ SqlOutcome Driver::connect()
     if (watchdog_.cancelled())
         return {Fault::unavailable, "cancelled"};
     if (!environment_) {
-        environment_ = Environment::make(SQL_NULL_HANDLE);
+        environment_ = Environment::make(nullptr);
         SQLSetEnvAttr(environment_.get(), SQL_ATTR_ODBC_VERSION, number(SQL_OV_ODBC3), 0);
     }
     connection_ = Connection::make(environment_.get());

@@ -15,7 +15,7 @@ class Handle
 {
 public:
     Handle() = default;
-    Handle(Handle&& other) noexcept : handle_(std::exchange(other.handle_, SQL_NULL_HANDLE)) {}
+    Handle(Handle&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     Handle& operator=(Handle&& other) noexcept
     {
         std::swap(handle_, other.handle_);
@@ -28,20 +28,20 @@ public:
     {
         Handle handle;
         if (!SQL_SUCCEEDED(SQLAllocHandle(kind, parent, &handle.handle_)))
-            handle.handle_ = SQL_NULL_HANDLE;
+            handle.handle_ = nullptr;
         return handle;
     }
 
     SQLHANDLE get() const { return handle_; }
-    explicit operator bool() const { return handle_ != SQL_NULL_HANDLE; }
+    explicit operator bool() const { return handle_ != nullptr; }
     void reset()
     {
-        if (handle_ != SQL_NULL_HANDLE)
-            SQLFreeHandle(kind, std::exchange(handle_, SQL_NULL_HANDLE));
+        if (handle_ != nullptr)
+            SQLFreeHandle(kind, std::exchange(handle_, nullptr));
     }
 
 private:
-    SQLHANDLE handle_ = SQL_NULL_HANDLE;
+    SQLHANDLE handle_ = nullptr;
 };
 
 using Environment = Handle<SQL_HANDLE_ENV>;

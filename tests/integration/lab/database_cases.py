@@ -24,6 +24,10 @@ class DatabaseStage:
     def back_end(self):
         raise NotImplementedError
 
+    def written(self, daemon):
+        """Waits for the first row."""
+        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+
     def setUp(self):
         self.folder = runs.folder(self._testMethodName)
         self.database.reset()
@@ -76,10 +80,8 @@ class DatabaseStage:
         self.assertEqual(sorted(row[0] for row in rows), sorted(names))
 
 
-class DatabaseCases(DatabaseStage):
-    """The tests."""
-
-    # Records as they should be.
+class RecordCases(DatabaseStage):
+    """What the table holds when nothing is wrong with the database."""
 
     def test_records_say_field_by_field_what_the_calls_did(self):
         daemon = self.daemon()
@@ -224,7 +226,9 @@ class DatabaseCases(DatabaseStage):
             self.assertEqual(json.loads(row[3])["to_tag"], "B")
         self.assertEqual(len(daemon.logged("with a number behind")), 1)
 
-    # A database that does not do what it should.
+
+class TroubleCases(DatabaseStage):
+    """A database that does not do what it should; no record is lost or doubled by it."""
 
     def test_a_server_that_is_down_at_start(self):
         self.database.stop()
@@ -244,7 +248,7 @@ class DatabaseCases(DatabaseStage):
         names = [f"call-{number}" for number in range(300)]
         for name in names[:100]:
             self.call(proxy, name)
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.written(daemon)
         crashing = threading.Thread(target=self.database.crash)
         crashing.start()
         for name in names[100:]:
@@ -260,7 +264,7 @@ class DatabaseCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.written(daemon)
         self.database.disconnect()
         self.call(proxy, "after")
         self.check_each_once(daemon, ["before", "after"])
@@ -269,7 +273,7 @@ class DatabaseCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.written(daemon)
         self.database.set_read_only(True)
         self.call(proxy, "meanwhile")
         self.await_log(daemon, "records wait")
@@ -298,7 +302,7 @@ class DatabaseCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.written(daemon)
         self.database.execute("DROP TABLE media_sessions")
         self.call(proxy, "after")
         self.check_each_once(daemon, ["after"])
@@ -317,7 +321,7 @@ class DatabaseCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.written(daemon)
         with self.database.locked():
             for number in range(20):
                 self.call(proxy, f"call-{number}")
@@ -331,8 +335,12 @@ class DatabaseCases(DatabaseStage):
         daemon = self.daemon(statement_timeout=1).start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.written(daemon)
         with self.database.locked():
             self.call(proxy, "call")
             self.await_log(daemon, "records wait")
         self.check_each_once(daemon, ["before", "call"])
+
+
+class DatabaseCases(RecordCases, TroubleCases):
+    """All of them."""
