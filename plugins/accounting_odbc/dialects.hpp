@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include <sql.h>
+
 #include "support/sql_dialect.hpp"
 #include "support/sql_driver.hpp"
 
@@ -24,6 +26,7 @@ struct Dialect {
     std::string_view dbms_name; ///< how SQL_DBMS_NAME begins, in lower case
     plugin_support::SqlDialect sql;
     TextForm text;
+    SQLSMALLINT bytes;       ///< the type by which `info` is bound
     std::string_view driver; ///< of a dburi that names none
     /// Words of a connection string for the host and the database; without a `port` it stands
     /// behind the host and a colon.

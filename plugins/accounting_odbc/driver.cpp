@@ -162,7 +162,7 @@ SqlOutcome Driver::execute(const std::string& sql, std::span<const SqlValue> val
     // Not every driver has it; the watchdog is for those.
     SQLSetStmtAttr(statement.get(), SQL_ATTR_QUERY_TIMEOUT,
                    number(in_seconds(options_.server.statement_timeout)), 0);
-    Parameters parameters(dialect_->text);
+    Parameters parameters(*dialect_);
     if (!parameters.bind(statement.get(), values))
         return failure(SQL_HANDLE_STMT, statement.get());
     const Watchdog::Watch watch(watchdog_, statement.get(),

@@ -80,7 +80,7 @@ bool Parameters::bind(SQLHSTMT statement, std::span<const SqlValue> values)
 SQLRETURN Parameters::bind(SQLHSTMT statement, SQLUSMALLINT number, const SqlValue& value)
 {
     const bool bytes = value.kind == SqlValue::Kind::bytes;
-    const bool wide = !bytes && text_ == TextForm::utf16;
+    const bool wide = !bytes && dialect_.text == TextForm::utf16;
     const void* data = value.value.data();
     std::size_t size = value.value.size(), characters = size;
     if (wide) {
@@ -92,7 +92,7 @@ SQLRETURN Parameters::bind(SQLHSTMT statement, SQLUSMALLINT number, const SqlVal
     SQLLEN& told = sizes_.emplace_back(
         value.kind == SqlValue::Kind::null ? SQL_NULL_DATA : static_cast<SQLLEN>(size));
     const SQLSMALLINT form = bytes ? SQL_C_BINARY : wide ? SQL_C_WCHAR : SQL_C_CHAR;
-    const SQLSMALLINT type = bytes ? SQL_LONGVARBINARY : wide ? SQL_WVARCHAR : SQL_VARCHAR;
+    const SQLSMALLINT type = bytes ? dialect_.bytes : wide ? SQL_WVARCHAR : SQL_VARCHAR;
     // The driver only reads it, though ODBC has no const; a size of 0 some refuse.
     return SQLBindParameter(statement, number, SQL_PARAM_INPUT, form, type,
                             std::max<std::size_t>(characters, 1), 0, const_cast<void*>(data),

@@ -16,7 +16,7 @@ namespace mediaproxy::accounting_odbc
 class Parameters
 {
 public:
-    explicit Parameters(TextForm text) : text_(text) {}
+    explicit Parameters(const Dialect& dialect) : dialect_(dialect) {}
 
     /// Whether the driver took them.
     bool bind(SQLHSTMT statement, std::span<const plugin_support::SqlValue> values);
@@ -24,7 +24,7 @@ public:
 private:
     SQLRETURN bind(SQLHSTMT statement, SQLUSMALLINT number, const plugin_support::SqlValue& value);
 
-    TextForm text_;
+    const Dialect& dialect_;
     std::deque<SQLLEN> sizes_; // addresses must stay
     std::deque<std::u16string> wide_;
 };
