@@ -22,6 +22,7 @@ constexpr unsigned of_values[] = {
     ER_WARN_DATA_OUT_OF_RANGE,
     WARN_DATA_TRUNCATED,
     ER_CANT_AGGREGATE_2COLLATIONS, // characters that the column's character set has not
+    ER_CANT_AGGREGATE_3COLLATIONS,
     ER_CANT_AGGREGATE_NCOLLATIONS,
 };
 

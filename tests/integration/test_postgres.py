@@ -46,7 +46,7 @@ class Ways(PostgresStage, unittest.TestCase):
         """A record does; whether it came over TLS."""
         daemon = self.daemon(**changes).start()
         self.call(self.connect(daemon), "call")
-        self.written(daemon)
+        self.await_first_row(daemon)
         over_tls = DATABASE.execute(
             "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
             "WHERE usename = 'mediaproxy'"
@@ -96,7 +96,7 @@ class Servers(PostgresStage, unittest.TestCase):
         daemon = self.daemon(connect_timeout=1, statement_timeout=1).start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        self.written(daemon)
+        self.await_first_row(daemon)
         DATABASE.signal(signal.SIGSTOP)
         try:
             self.call(proxy, "call")

@@ -24,8 +24,8 @@ class DatabaseStage:
     def back_end(self):
         raise NotImplementedError
 
-    def written(self, daemon):
-        """Waits for the first row."""
+    def await_first_row(self, daemon):
+        """Waits until something is written."""
         until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
 
     def setUp(self):
@@ -248,7 +248,7 @@ class TroubleCases(DatabaseStage):
         names = [f"call-{number}" for number in range(300)]
         for name in names[:100]:
             self.call(proxy, name)
-        self.written(daemon)
+        self.await_first_row(daemon)
         crashing = threading.Thread(target=self.database.crash)
         crashing.start()
         for name in names[100:]:
@@ -264,7 +264,7 @@ class TroubleCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        self.written(daemon)
+        self.await_first_row(daemon)
         self.database.disconnect()
         self.call(proxy, "after")
         self.check_each_once(daemon, ["before", "after"])
@@ -273,7 +273,7 @@ class TroubleCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        self.written(daemon)
+        self.await_first_row(daemon)
         self.database.set_read_only(True)
         self.call(proxy, "meanwhile")
         self.await_log(daemon, "records wait")
@@ -302,7 +302,7 @@ class TroubleCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        self.written(daemon)
+        self.await_first_row(daemon)
         self.database.execute("DROP TABLE media_sessions")
         self.call(proxy, "after")
         self.check_each_once(daemon, ["after"])
@@ -321,7 +321,7 @@ class TroubleCases(DatabaseStage):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        self.written(daemon)
+        self.await_first_row(daemon)
         with self.database.locked():
             for number in range(20):
                 self.call(proxy, f"call-{number}")
@@ -335,7 +335,7 @@ class TroubleCases(DatabaseStage):
         daemon = self.daemon(statement_timeout=1).start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        self.written(daemon)
+        self.await_first_row(daemon)
         with self.database.locked():
             self.call(proxy, "call")
             self.await_log(daemon, "records wait")

@@ -44,6 +44,11 @@ def _quoted(text):
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def _text(word):
+    """What the client prints of HEX()."""
+    return None if word == "NULL" else bytes.fromhex(word).decode()
+
+
 class MariaDB(Server):
     """The user `mediaproxy` may do everything in the database `calls`, `root` everything.
 
@@ -52,8 +57,15 @@ class MariaDB(Server):
 
     user_name = "mysql"
 
-    def __init__(self):
+    def __init__(self, size=None):
+        """`size`: its files are on a file system of that size, e.g. "64m"."""
         super().__init__()
+        self._mounted = size is not None
+        if self._mounted:
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.folder], check=True
+            )
+            self.user.own(self.folder)
         self.port = free_port()
         self.socket = self.folder / "socket"
         self.configuration = self.write(
@@ -106,6 +118,12 @@ class MariaDB(Server):
             == 0
         )
 
+    def close(self):
+        super().close()
+        if self._mounted:
+            subprocess.run(["umount", self.folder], check=True)
+            self.folder.rmdir()
+
     def stop(self):
         """Ends it as its operator would: connections are closed."""
         self.end(signal.SIGTERM)
@@ -143,19 +161,17 @@ class MariaDB(Server):
     def rows(self, columns="call_id, from_tag, to_tag, info", table="media_sessions"):
         """The rows in the order in which they were written; bytes as text."""
         plain = table.strip("`")
-        there = f"FROM information_schema.tables WHERE table_schema = 'calls' AND table_name = '{plain}'"
-        if not self.number(f"SELECT count(*) {there}"):
+        schema, _, name = ("calls." + plain).rpartition(".")
+        if not self.number(
+            "SELECT count(*) FROM information_schema.tables WHERE table_name = "
+            f"'{name}' AND table_schema = '{schema.rpartition('.')[2]}'"
+        ):
             return []
         values = ", ".join(
             f"HEX(CONVERT({name.strip()} USING utf8mb4))" for name in columns.split(",")
         )
         lines = self.execute(f"SELECT {values} FROM {table} ORDER BY id").splitlines()
-        return [
-            tuple(
-                None if word == "NULL" else bytes.fromhex(word).decode() for word in line.split("\t")
-            )
-            for line in lines
-        ]
+        return [tuple(_text(word) for word in line.split("\t")) for line in lines]
 
     def records(self, **choice):
         """The JSON of the rows."""
@@ -181,10 +197,9 @@ class MariaDB(Server):
     @contextlib.contextmanager
     def locked(self, table="media_sessions"):
         """Meanwhile no statement on the table gets anywhere."""
+        command = self._client(f"LOCK TABLE {table} WRITE; DO SLEEP(120)", "calls")
         holder = subprocess.Popen(
-            self.user.command(
-                [str(word) for word in self._client(f"LOCK TABLE {table} WRITE; DO SLEEP(120)", "calls")]
-            ),
+            self.user.command([str(word) for word in command]),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -10,7 +10,8 @@ import subprocess
 from .daemon import free_port, until
 from .server import Server
 
-PROGRAMS = pathlib.Path("/usr/lib/postgresql/15/bin")
+# Debian keeps them beside each other, by version and out of the way; any will do.
+PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), default=pathlib.Path("/usr/bin"))
 PASSWORD = "s3cret: 'quoted' & @"
 
 
