@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to records, told once for every database server that they can go into.
 
-A test module mixes `DatabaseCases` (or, for tests of its own, `DatabaseStage`) into a TestCase whose
-`database` is the lab's server: see lab/postgres.py for what such a one can do.
+A test module mixes `DatabaseCases` (or, for tests of its own, `DatabaseStage`) into a TestCase
+whose `database` is the lab's server: see lab/postgres.py for what such a one can do.
 """
 import json
 import threading

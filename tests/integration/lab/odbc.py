@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""ODBC as the tests have it: Debian's drivers, named in a folder of their own; and an SQLite file."""
+"""ODBC as the tests have it: Debian's drivers, named in a folder of their own; an SQLite file."""
 import contextlib
 import glob
 import os
@@ -67,9 +67,10 @@ class SqliteFile:
 
     def make_mediaproxy_table(self):
         self.execute(
-            "CREATE TABLE media_sessions (id INTEGER PRIMARY KEY AUTOINCREMENT, call_id VARCHAR(255) "
-            "NOT NULL, from_tag VARCHAR(64) NOT NULL, to_tag VARCHAR(64), info BLOB);"
-            "CREATE UNIQUE INDEX media_sessions_callid_idx ON media_sessions (call_id, from_tag, to_tag)"
+            "CREATE TABLE media_sessions (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+            "call_id VARCHAR(255) NOT NULL, from_tag VARCHAR(64) NOT NULL, to_tag VARCHAR(64), "
+            "info BLOB); CREATE UNIQUE INDEX media_sessions_callid_idx "
+            "ON media_sessions (call_id, from_tag, to_tag)"
         )
 
     def rows(self, columns="call_id, from_tag, to_tag, info", table="media_sessions"):
