@@ -167,7 +167,7 @@ SqlOutcome Driver::commit()
     return run("COMMIT", {}, nullptr);
 }
 
-void Driver::rollback() noexcept
+void Driver::rollback()
 {
     sqlite3_exec(connection_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
 }

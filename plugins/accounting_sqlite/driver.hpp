@@ -38,7 +38,7 @@ public:
     /// Also when the file was moved or replaced since connect(): Fault::unavailable.
     plugin_support::SqlOutcome begin() override;
     plugin_support::SqlOutcome commit() override;
-    void rollback() noexcept override;
+    void rollback() override;
     plugin_support::SqlOutcome run(const std::string& sql,
                                    std::span<const plugin_support::SqlValue> values,
                                    plugin_support::SqlResult* result) override;

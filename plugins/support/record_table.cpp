@@ -13,8 +13,9 @@ namespace mediaproxy::plugin_support
 namespace
 {
 
-/// Of what one statement carries: servers refuse packets from some size on, 1 MB in old ones.
-constexpr std::size_t most_bytes = 512UL * 1024;
+/// Of what one statement carries: servers refuse packets from some size on, 1 MB in old ones, and
+/// escaped it may be twice as large.
+constexpr std::size_t most_bytes = 256UL * 1024;
 
 /// Another one's number behind to_tag may come in between, but not again and again.
 constexpr unsigned most_attempts = 20;
@@ -27,9 +28,12 @@ SqlValue text(std::string_view value)
 /// How many rows, at most `most`, go into one statement.
 std::size_t rows_that_fit(std::span<const RecordRow* const> rows, std::size_t most)
 {
-    std::size_t count = 0, bytes = 0;
-    while (count < std::min(rows.size(), most) && (count == 0 || bytes < most_bytes))
-        bytes += rows[count++]->info.size();
+    std::size_t count = 1, bytes = rows.front()->info.size();
+    for (; count < std::min(rows.size(), most); ++count) {
+        bytes += rows[count]->info.size();
+        if (bytes > most_bytes)
+            break;
+    }
     return count;
 }
 

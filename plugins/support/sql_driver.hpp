@@ -68,7 +68,7 @@ public:
     /// Fault::unavailable: nobody knows whether it was done.
     virtual SqlOutcome commit() = 0;
     /// Also when there is no transaction or no connection any more.
-    virtual void rollback() noexcept = 0;
+    virtual void rollback() = 0;
 
     /// One statement with the dialect's placeholders. Within a transaction, or by itself. `result`
     /// may be null when there are no rows to come.

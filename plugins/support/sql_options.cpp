@@ -109,7 +109,7 @@ Verdict apply(ServerOptions& options, std::string_view key, std::string_view val
 }
 
 std::string apply_dburi(ServerOptions& options, std::span<const mp_setting> settings,
-                        std::initializer_list<std::string_view> schemes)
+                        std::initializer_list<std::string_view> schemes, const ApplyOwn& own)
 {
     const auto setting = std::find_if(settings.begin(), settings.end(), [](const mp_setting& each) {
         return each.key == std::string_view("dburi");
@@ -124,7 +124,9 @@ std::string apply_dburi(ServerOptions& options, std::span<const mp_setting> sett
         return "dburi: " + options.address.scheme + ":// is not for this plugin, but " +
                std::string(*schemes.begin()) + "://";
     for (const auto& [key, value] : std::exchange(options.address.options, {})) {
-        const Verdict verdict = apply(options, key, value);
+        Verdict verdict = apply(options, key, value);
+        if (!verdict && own)
+            verdict = own(key, value);
         if (!verdict)
             return "dburi: unknown option " + key;
         if (!verdict->empty())

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -69,10 +70,14 @@ Verdict apply(TableNames& names, std::string_view key, std::string_view value);
 /// Everything but `dburi`, over which the single keys go.
 Verdict apply(ServerOptions& options, std::string_view key, std::string_view value);
 
+/// A plugin's own settings.
+using ApplyOwn = std::function<Verdict(std::string_view key, std::string_view value)>;
+
 /// Reads `dburi` into `options`; its scheme has to be one of these, and `?key=value` is any key of
-/// apply(). Call it before apply(). Empty when nothing is wrong or there is no such setting.
+/// apply() or of `own`. Call it before apply(). Empty when nothing is wrong or there is no such
+/// setting.
 std::string apply_dburi(ServerOptions& options, std::span<const mp_setting> settings,
-                        std::initializer_list<std::string_view> schemes);
+                        std::initializer_list<std::string_view> schemes, const ApplyOwn& own = {});
 
 /// SQL compares names without case: the same one twice would be one column. Empty when all differ.
 std::string find_repeated(const TableNames& names);
