@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""RADIUS accounting servers as no real one is: silent, late, without the secret, full of garbage."""
+"""RADIUS accounting servers as no real one is: silent, late, with a wrong secret, or garbage."""
 import contextlib
 import hashlib
 import socket

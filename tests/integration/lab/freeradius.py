@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A FreeRADIUS of the tests' own, on free ports of 127.0.0.1 and ::1; it writes what it gets to a file."""
+"""A FreeRADIUS of the tests' own, on a free port; what it acknowledged can be read back."""
 import pathlib
 import re
 import signal
@@ -8,7 +8,7 @@ import socket
 from .server import Server
 
 PROGRAM = "/usr/sbin/freeradius"
-DICTIONARIES = "/usr/share/freeradius"
+PACKAGED_DICTIONARIES = "/usr/share/freeradius"
 SECRET = "test'ing#123"
 
 _CONFIG = """
@@ -67,9 +67,10 @@ server accounting {{
 }}
 """
 
-# What MediaProxy's operators add to their server's dictionary.
-_DICTIONARY = """
-$INCLUDE {dictionaries}/dictionary.openser
+# What MediaProxy's operators add to their server's dictionary, as ours says.
+DICTIONARY = """
+ATTRIBUTE Sip-To-Tag 104 string
+ATTRIBUTE Sip-From-Tag 105 string
 ATTRIBUTE Media-Codecs 233 string
 ATTRIBUTE Media-Info 234 string
 ATTRIBUTE Sip-User-Agents 235 string
@@ -103,18 +104,18 @@ def _value(text):
 class FreeRadius(Server):
     user_name = "freerad"
 
-    def __init__(self, secret=SECRET, more_words=""):
-        """`more_words` go into its dictionary."""
+    def __init__(self, secret=SECRET, dictionary=DICTIONARY):
+        """`dictionary` is added to that of the package."""
         super().__init__()
         self.port, self.secret = free_udp_port(), secret
         self._starts = 0
         names = {"folder": self.folder, "port": self.port, "secret": secret.replace('"', '\\"')}
         self.write("radiusd.conf", _CONFIG.format(**names))
-        self.write("dictionary", _DICTIONARY.format(dictionaries=DICTIONARIES) + more_words)
+        self.write("dictionary", dictionary)
 
     def start(self):
         self._starts += 1
-        self.launch([PROGRAM, "-f", "-l", "stdout", "-d", self.folder, "-D", DICTIONARIES])
+        self.launch([PROGRAM, "-f", "-l", "stdout", "-d", self.folder, "-D", PACKAGED_DICTIONARIES])
         return self
 
     def is_ready(self):
