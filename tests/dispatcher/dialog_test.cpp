@@ -19,12 +19,15 @@ namespace
 constexpr const char* asked = "its dialog is ended by the SIP proxy";
 constexpr const char* gone = "is not known to the SIP proxy any more";
 
-dispatcher::Options telling(ProxyKind kind = ProxyKind::automatic, int retries = 3)
+constexpr Milliseconds soon{200}, never{10'000};
+
+dispatcher::Options telling(ProxyKind kind = ProxyKind::automatic, int retries = 3,
+                            Milliseconds timeout = soon)
 {
     dispatcher::Options options = Stage::quick();
     options.proxy.socket_path = "proxy.sock";
     options.proxy.kind = kind;
-    options.proxy.timeout = Milliseconds{50};
+    options.proxy.timeout = timeout;
     options.proxy.retries = retries;
     return options;
 }
@@ -187,7 +190,7 @@ TEST_CASE("a dialog is ended in the words that each proxy understands")
     for (const Case& one : cases) {
         INFO(one.transcript << ": " << one.dialog_id);
         const ProxyTranscript transcript(one.transcript);
-        Scene scene(telling(one.kind));
+        Scene scene(telling(one.kind, 0, never));
         std::size_t step = 0;
         ScriptedProxy proxy(scene.proxy_path(), [&](const std::string& question) {
             REQUIRE(step < one.steps.size());
@@ -220,7 +223,7 @@ TEST_CASE("whatever a real proxy ever answered, the next call is ended")
         const ProxyTranscript transcript(one.transcript);
         for (const auto& exchange : transcript.exchanges) {
             INFO(one.transcript << ": " << exchange.title);
-            Scene scene(telling(one.kind, 0));
+            Scene scene(telling(one.kind, 0, exchange.answer ? never : soon));
             ScriptedProxy proxy(scene.proxy_path(), [&](const std::string& question) {
                 const bool first = proxy.questions.size() == 1;
                 const auto& answer = first ? exchange.answer : transcript.titled(one.ending).answer;
@@ -240,7 +243,7 @@ TEST_CASE("whatever a real proxy ever answered, the next call is ended")
 
 TEST_CASE("only answered calls that timed out are ended")
 {
-    Scene scene;
+    Scene scene(telling(ProxyKind::automatic, 0, never));
     ScriptedProxy proxy(scene.proxy_path(), says_ended);
     dispatcher::Dispatcher& dispatcher = *scene.stage.dispatcher;
     protocol::SessionReport report;
@@ -285,7 +288,7 @@ TEST_CASE("only answered calls that timed out are ended")
 
 TEST_CASE("a call that its relay has lost is ended too")
 {
-    Scene scene;
+    Scene scene(telling(ProxyKind::automatic, 0, never));
     ScriptedProxy proxy(scene.proxy_path(), says_ended);
     scene.begin("lost");
     scene.stage.ask(Message{.type = "reply", .call_id = "lost", .to_tag = "ttag"}.text());
@@ -369,7 +372,7 @@ TEST_CASE("answers that come late or from strangers do no harm")
 
 TEST_CASE("an answer counts by its id, not by its time")
 {
-    Scene scene;
+    Scene scene(telling(ProxyKind::automatic, 0, never));
     ScriptedProxy proxy(scene.proxy_path());
     scene.expire("first");
     CHECK(scene.until(proxy, [&] { return proxy.questions.size() == 1; }));
@@ -407,9 +410,7 @@ TEST_CASE("a proxy that does not read is asked again later")
 
 TEST_CASE("a call that goes on again is left alone")
 {
-    dispatcher::Options options = telling();
-    options.proxy.timeout = Milliseconds{500}; // above what the next lines take
-    Scene scene(options);
+    Scene scene(telling(ProxyKind::automatic, 3, Milliseconds{500}));
     ScriptedProxy proxy(scene.proxy_path());
     scene.expire("first");
     CHECK(scene.until(proxy, [&] { return proxy.questions.size() == 1; }));
@@ -421,7 +422,7 @@ TEST_CASE("a call that goes on again is left alone")
 
 TEST_CASE("ids that the named proxy cannot have are not asked about")
 {
-    Scene scene(telling(ProxyKind::kamailio));
+    Scene scene(telling(ProxyKind::kamailio, 0, never));
     ScriptedProxy proxy(scene.proxy_path(), says_ended);
     scene.expire("first", "15028991519155");
     CHECK(scene.log.count("has no dialogs with ids like 15028991519155") == 1);
