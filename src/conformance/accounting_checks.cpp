@@ -188,7 +188,7 @@ void works_beside_another(Stage& stage)
 void require_mild(Stage& stage, const char* call, const Outcome& outcome)
 {
     if (!outcome.ok() && outcome.status != MP_E_AGAIN)
-        stage.give_up(fmt::format("{} returned {} because of cancel, where only MP_E_AGAIN keeps "
+        stage.give_up(fmt::format("{} returned {} after cancel, where only MP_E_AGAIN keeps "
                                   "the record: {}",
                                   call, to_text(outcome.status), outcome.message));
 }
@@ -257,9 +257,11 @@ std::vector<Check> accounting_checks()
         {"an instance is created and destroyed", is_created_and_destroyed, true},
         {"create copes with any settings", copes_with_settings},
         {"open works", opens, true},
+        writes_shape(Shape::usual),
         {"open works when it is open already", opens_again},
     };
-    for (int shape = 0; shape < static_cast<int>(Shape::last); ++shape)
+    checks[3].gate = true;
+    for (int shape = 1; shape < static_cast<int>(Shape::last); ++shape)
         checks.push_back(writes_shape(static_cast<Shape>(shape)));
     checks.push_back(writes("write takes a record with an end reason of later",
                             "a record with an unknown end_reason was written",

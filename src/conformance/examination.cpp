@@ -22,6 +22,8 @@ namespace mediaproxy::conformance
 namespace
 {
 
+constexpr std::size_t most_findings = 3; ///< to print of one check
+
 using Print = std::function<void(std::string_view)>;
 
 /// A folder that ends with this object.
@@ -105,10 +107,16 @@ bool report(const Check& check, const Trial& trial, Totals& totals, const Print&
     totals.left_out += has(Grade::left_out) ? 1 : 0;
     if (trial.findings.empty())
         print(fmt::format("{:<9} {}", "ok", check.name));
+    std::size_t printed = 0;
     for (const Finding& finding : trial.findings) {
         totals.warned += finding.grade == Grade::warning ? 1 : 0;
-        print(fmt::format("{:<9} {}: {}", to_text(finding.grade), check.name, finding.sentence));
+        if (printed++ < most_findings)
+            print(
+                fmt::format("{:<9} {}: {}", to_text(finding.grade), check.name, finding.sentence));
     }
+    if (printed > most_findings)
+        print(fmt::format("{:<9} {}: and {} more like these", "", check.name,
+                          printed - most_findings));
     return !check.gate || !(has(Grade::fault) || has(Grade::left_out));
 }
 
@@ -136,7 +144,7 @@ std::string conclude(const std::string& file, const Totals& totals)
                            : fmt::format("{}: does not conform: {} of {} checks failed", file,
                                          totals.failed, totals.made);
     if (totals.warned > 0)
-        line += fmt::format(", {} warnings", totals.warned);
+        line += fmt::format(", {} warning{}", totals.warned, totals.warned == 1 ? "" : "s");
     if (totals.left_out > 0)
         line += fmt::format(", {} left out", totals.left_out);
     return line;

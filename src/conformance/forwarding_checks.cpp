@@ -15,21 +15,24 @@ namespace
 
 constexpr std::uint64_t headers = 20 + 8; ///< IPv4 and UDP
 
-std::vector<LoopbackFlow> make_flows(Stage& stage, std::size_t count, mp_flow_id first = 1)
+/// Such that the plugin can forward them: the kernel does not route loopback addresses.
+std::vector<SampleFlow> make_flows(const Guest& guest, std::size_t count)
 {
-    std::vector<LoopbackFlow> flows;
+    const bool reads_sockets = (guest.forwarding().flags & MP_FORWARDING_READS_SOCKETS) != 0;
+    const Place place = reads_sockets ? Place::loopback : find_place();
+    std::vector<SampleFlow> flows;
     for (std::size_t i = 0; i < count; ++i) {
-        auto flow = LoopbackFlow::make(first + i);
+        auto flow = SampleFlow::make(i + 1, place);
         if (!flow)
-            stage.leave_out(flow.error().message);
+            guest.stage().leave_out(flow.error().message);
         flows.push_back(*std::move(flow));
     }
     return flows;
 }
 
-LoopbackFlow make_flow(Stage& stage)
+SampleFlow make_flow(const Guest& guest)
 {
-    return std::move(make_flows(stage, 1).front());
+    return std::move(make_flows(guest, 1).front());
 }
 
 void is_created_and_destroyed(Stage& stage)
@@ -64,7 +67,7 @@ void reads_without_flows(Stage& stage)
         stage.fault(fmt::format("answered a read with flow {}, which there is not", id));
 }
 
-void require_sockets(Stage& stage, const LoopbackFlow& flow)
+void require_sockets(Stage& stage, const SampleFlow& flow)
 {
     if (!flow.caller_local.is_open() || !flow.callee_local.is_open())
         stage.give_up("closed a socket of a flow, which is the host's");
@@ -73,7 +76,7 @@ void require_sockets(Stage& stage, const LoopbackFlow& flow)
 void walks_through_a_flow(Stage& stage)
 {
     const Guest guest(stage);
-    const LoopbackFlow flow = make_flow(stage);
+    const SampleFlow flow = make_flow(guest);
     ForwardingInstance instance(guest);
     instance.adopt_nothing();
     stage.situation("a flow was installed");
@@ -83,7 +86,7 @@ void walks_through_a_flow(Stage& stage)
     if (readings.size() != 1 || !readings.contains(flow.id))
         stage.fault(fmt::format("answered a read of one flow with {} flows", readings.size()));
     stage.situation("a flow was replaced by one with another callee");
-    const LoopbackFlow other = make_flow(stage);
+    const SampleFlow other = make_flow(guest);
     mp_flow moved = flow.abi();
     moved.callee_remote = other.callee.endpoint();
     mp_flow_reading until_now{};
@@ -100,8 +103,8 @@ void walks_through_a_flow(Stage& stage)
     require_sockets(stage, flow);
 }
 
-void send_and_expect(Stage& stage, const LoopbackSocket& from, const LoopbackSocket& to,
-                     const LoopbackSocket& arrives, const LoopbackSocket& source, int count)
+void send_and_expect(Stage& stage, const UdpSocket& from, const UdpSocket& to,
+                     const UdpSocket& arrives, const UdpSocket& source, int count)
 {
     for (int i = 0; i < count; ++i) {
         const std::string packet = fmt::format("packet {} of {}", i, count);
@@ -128,11 +131,11 @@ void expect_traffic(Stage& stage, std::string_view what, const mp_traffic& traff
 void forwards_and_counts(Stage& stage)
 {
     const Guest guest(stage);
-    const LoopbackFlow flow = make_flow(stage);
+    const SampleFlow flow = make_flow(guest);
     ForwardingInstance instance(guest);
     instance.adopt_nothing();
     if (!instance.has_flag(MP_FORWARDING_READS_SOCKETS))
-        stage.leave_out("it forwards in the kernel, where nothing passes the loopback interface");
+        stage.leave_out("it does not forward packets itself");
     instance.require_install(flow);
     stage.situation("packets were sent through a flow");
     send_and_expect(stage, flow.caller, flow.caller_local, flow.callee, flow.callee_local, 3);
@@ -144,7 +147,7 @@ void forwards_and_counts(Stage& stage)
     expect_traffic(stage, "read", readings.at(flow.id).from_callee, 5);
 
     stage.situation("the callee of a flow had moved");
-    const LoopbackFlow other = make_flow(stage);
+    const SampleFlow other = make_flow(guest);
     mp_flow moved = flow.abi();
     moved.callee_remote = other.callee.endpoint();
     mp_flow_reading until_now{};
@@ -161,15 +164,15 @@ void forwards_and_counts(Stage& stage)
 void hands_strangers_back(Stage& stage)
 {
     const Guest guest(stage);
-    const auto flows = make_flows(stage, 2);
-    const LoopbackFlow& flow = flows[0];
+    const auto flows = make_flows(guest, 2);
+    const SampleFlow& flow = flows[0];
     ForwardingInstance instance(guest);
     instance.adopt_nothing();
     if (!instance.has_flag(MP_FORWARDING_READS_SOCKETS))
         stage.leave_out("it does not read sockets: strangers reach the host by themselves");
     instance.require_install(flow);
     stage.situation("a stranger sent a packet to a flow");
-    const LoopbackSocket& stranger = flows[1].caller;
+    const UdpSocket& stranger = flows[1].caller;
     stranger.send_to(flow.callee_local, "who is there");
     if (!stage.await([&] { return !instance.events().strays().empty(); }))
         stage.give_up("a packet of a stranger was not handed back by the event stray");
@@ -186,7 +189,7 @@ void hands_strangers_back(Stage& stage)
 void installs_a_batch(Stage& stage)
 {
     const Guest guest(stage);
-    const auto flows = make_flows(stage, 50);
+    const auto flows = make_flows(guest, 50);
     ForwardingInstance instance(guest);
     instance.adopt_nothing();
     stage.situation("50 flows were installed");
@@ -214,7 +217,7 @@ void installs_a_batch(Stage& stage)
 void copes_with_unknown_flows(Stage& stage)
 {
     const Guest guest(stage);
-    const LoopbackFlow flow = make_flow(stage);
+    const SampleFlow flow = make_flow(guest);
     ForwardingInstance instance(guest);
     instance.adopt_nothing();
     stage.situation("a flow was removed that is not installed");
@@ -233,7 +236,7 @@ void copes_with_unknown_flows(Stage& stage)
 void adopts_nothing_that_is_not_there(Stage& stage)
 {
     const Guest guest(stage);
-    const auto flows = make_flows(stage, 2);
+    const auto flows = make_flows(guest, 2);
     ForwardingInstance instance(guest);
     stage.situation("flows were to be adopted that nobody had installed");
     const auto each = instance.adopt(flows);
@@ -246,7 +249,7 @@ void adopts_nothing_that_is_not_there(Stage& stage)
 void leaves_flows_to_a_successor(Stage& stage)
 {
     const Guest guest(stage);
-    const LoopbackFlow flow = make_flow(stage);
+    const SampleFlow flow = make_flow(guest);
     ForwardingInstance instance(guest);
     instance.adopt_nothing();
     if (!instance.has_flag(MP_FORWARDING_OUTLIVES_PROCESS))
@@ -266,7 +269,7 @@ void leaves_flows_to_a_successor(Stage& stage)
 void works_beside_another(Stage& stage)
 {
     const Guest guest(stage);
-    const auto flows = make_flows(stage, 2);
+    const auto flows = make_flows(guest, 2);
     ForwardingInstance first(guest, "check-plugin a"), second(guest, "check-plugin b");
     first.adopt_nothing();
     second.adopt_nothing();
@@ -284,7 +287,7 @@ void works_beside_another(Stage& stage)
 void leaves_nothing_behind(Stage& stage)
 {
     const Guest guest(stage);
-    const auto flows = make_flows(stage, 3);
+    const auto flows = make_flows(guest, 3);
     stage.situation("instances were made, used and destroyed with their flows");
     look_for_leftovers(stage, [&] {
         ForwardingInstance instance(guest);
@@ -292,7 +295,7 @@ void leaves_nothing_behind(Stage& stage)
         instance.install(flows);
         instance.read();
     });
-    for (const LoopbackFlow& flow : flows)
+    for (const SampleFlow& flow : flows)
         require_sockets(stage, flow);
 }
 
@@ -303,7 +306,7 @@ std::vector<Check> forwarding_checks()
     return {
         {"an instance is created and destroyed", is_created_and_destroyed, true},
         {"create copes with any settings", copes_with_settings},
-        {"read is answered without flows", reads_without_flows},
+        {"read is answered without flows", reads_without_flows, true},
         {"a flow is installed, read, replaced and removed", walks_through_a_flow},
         {"packets are forwarded and counted", forwards_and_counts},
         {"packets of strangers are handed back", hands_strangers_back},

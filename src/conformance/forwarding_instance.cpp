@@ -210,14 +210,14 @@ void ForwardingInstance::adopt_nothing()
 }
 
 std::vector<mp_status> ForwardingInstance::transact(const char* name,
-                                                    std::span<const LoopbackFlow> flows,
+                                                    std::span<const SampleFlow> flows,
                                                     const Transaction& transaction)
 {
     const std::string label = std::string("the each of ") + name;
     LentArray<mp_status> each(label, flows.size());
     std::fill_n(each.data(), flows.size(), unset);
     std::vector<mp_flow> structs;
-    for (const LoopbackFlow& flow : flows)
+    for (const SampleFlow& flow : flows)
         structs.push_back(flow.abi());
     const LentFlows lent(structs);
     const Outcome outcome = stage_.call(name, [&](mp_error* error) {
@@ -237,7 +237,7 @@ std::vector<mp_status> ForwardingInstance::transact(const char* name,
     return statuses;
 }
 
-std::vector<mp_status> ForwardingInstance::adopt(std::span<const LoopbackFlow> flows)
+std::vector<mp_status> ForwardingInstance::adopt(std::span<const SampleFlow> flows)
 {
     LentArray<mp_flow_reading> so_far("the so_far of adopt", flows.size());
     for (std::size_t i = 0; i < flows.size(); ++i)
@@ -255,7 +255,7 @@ std::vector<mp_status> ForwardingInstance::adopt(std::span<const LoopbackFlow> f
     return statuses;
 }
 
-std::vector<mp_status> ForwardingInstance::install(std::span<const LoopbackFlow> flows)
+std::vector<mp_status> ForwardingInstance::install(std::span<const SampleFlow> flows)
 {
     return transact(
         "install", flows,
@@ -264,12 +264,12 @@ std::vector<mp_status> ForwardingInstance::install(std::span<const LoopbackFlow>
         });
 }
 
-void ForwardingInstance::require_install(const LoopbackFlow& flow)
+void ForwardingInstance::require_install(const SampleFlow& flow)
 {
     const auto each = install(std::span(&flow, 1));
     if (each.front() != MP_OK)
-        stage_.leave_out(fmt::format("install refused a flow on the loopback interface with {}: {}",
-                                     to_text(each.front()), reason_));
+        stage_.leave_out(
+            fmt::format("install refused a flow with {}: {}", to_text(each.front()), reason_));
 }
 
 Outcome ForwardingInstance::replace(const mp_flow& flow, mp_flow_reading& until_now)

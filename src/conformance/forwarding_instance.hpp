@@ -12,7 +12,7 @@
 #include <mediaproxy/forwarding.h>
 
 #include "conformance/guest.hpp"
-#include "conformance/loopback_flow.hpp"
+#include "conformance/sample_flow.hpp"
 #include "conformance/stage.hpp"
 
 namespace mediaproxy::conformance
@@ -78,10 +78,10 @@ public:
     /// As the daemon does at its start: nothing to take over.
     void adopt_nothing();
     /// What the plugin says of each; that it says it of each is looked at.
-    std::vector<mp_status> adopt(std::span<const LoopbackFlow> flows);
-    std::vector<mp_status> install(std::span<const LoopbackFlow> flows);
+    std::vector<mp_status> adopt(std::span<const SampleFlow> flows);
+    std::vector<mp_status> install(std::span<const SampleFlow> flows);
     /// Leaves the check out, with the plugin's reason, when it is not installed.
-    void require_install(const LoopbackFlow& flow);
+    void require_install(const SampleFlow& flow);
     Outcome replace(const mp_flow& flow, mp_flow_reading& until_now);
     Outcome remove(std::span<const mp_flow_id> ids, std::vector<mp_flow_reading>& finals);
     mp_flow_reading remove(mp_flow_id id);
@@ -93,7 +93,7 @@ private:
     using Transaction = std::function<mp_status(const mp_flow* const* flows, std::uint32_t count,
                                                 mp_status* each, mp_error* error)>;
     void create(std::span<const mp_setting> settings);
-    std::vector<mp_status> transact(const char* name, std::span<const LoopbackFlow> flows,
+    std::vector<mp_status> transact(const char* name, std::span<const SampleFlow> flows,
                                     const Transaction& transaction);
 
     Stage& stage_;

@@ -84,6 +84,11 @@ std::vector<std::string> Surroundings::find_changes(const Surroundings& earlier)
                                       earlier.umask_, umask_));
     if (environment_ != earlier.environment_)
         changes.push_back("changed the environment of the process");
+    for (const auto& [number, target] : earlier.descriptors_) {
+        if (!descriptors_.contains(number))
+            changes.push_back(
+                fmt::format("closed descriptor {}, which is not its own ({})", number, target));
+    }
     return changes;
 }
 
@@ -94,11 +99,6 @@ std::vector<std::string> Surroundings::find_leftovers(const Surroundings& earlie
         const auto before = earlier.descriptors_.find(number);
         if (before == earlier.descriptors_.end() || before->second != target)
             leftovers.push_back(fmt::format("left descriptor {} open ({})", number, target));
-    }
-    for (const auto& [number, target] : earlier.descriptors_) {
-        if (!descriptors_.contains(number))
-            leftovers.push_back(
-                fmt::format("closed descriptor {}, which is not its own ({})", number, target));
     }
     if (threads_ > earlier.threads_)
         leftovers.push_back(

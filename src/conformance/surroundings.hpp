@@ -17,7 +17,8 @@ class Surroundings
 public:
     static Surroundings look();
 
-    /// What is not as it was: signals, locale, working folder, umask, environment; a sentence each.
+    /// What is not as it was, a sentence each: signals, locale, working folder, umask, environment,
+    /// descriptors of others.
     std::vector<std::string> find_changes(const Surroundings& earlier) const;
     /// Descriptors and threads that were not there.
     std::vector<std::string> find_leftovers(const Surroundings& earlier) const;

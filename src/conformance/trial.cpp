@@ -28,7 +28,8 @@ constexpr std::size_t most_output = 4096;
 
 Notes* notes_of_process = nullptr;
 
-/// Tells where it happened and lets the process die of it, by returning to it.
+/// Tells where it happened and lets the process die of it, by returning to it, or sends it anew
+/// when it was sent.
 void on_crash(int signal, siginfo_t* info, void*)
 {
     const bool has_address = signal == SIGSEGV || signal == SIGBUS;
@@ -36,6 +37,8 @@ void on_crash(int signal, siginfo_t* info, void*)
                                                              ? LentMemory::explain(info->si_addr)
                                                              : std::string_view());
     std::signal(signal, SIG_DFL);
+    if (info->si_code <= 0)
+        ::raise(signal);
 }
 
 void watch_crashes(Notes& notes)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "conformance/loopback_flow.hpp"
+#include "conformance/sample_flow.hpp"
 
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
+#include <ifaddrs.h>
+#include <memory>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -18,6 +20,7 @@ namespace
 
 constexpr std::uint32_t orphan_timeout_ms = 90000;
 constexpr std::uint8_t dscp_untouched = 255;
+constexpr std::uint16_t first_port = 40000;
 
 mp_endpoint to_endpoint(const sockaddr_in& address)
 {
@@ -37,32 +40,59 @@ sockaddr_in to_address(const mp_endpoint& endpoint)
     return address;
 }
 
+/// The first that is up and not loopback, in network order.
+std::optional<std::uint32_t> find_own_address()
+{
+    ifaddrs* all = nullptr;
+    if (::getifaddrs(&all) != 0)
+        return std::nullopt;
+    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(all, ::freeifaddrs);
+    for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
+        if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET ||
+            (one->ifa_flags & IFF_UP) == 0 || (one->ifa_flags & IFF_LOOPBACK) != 0)
+            continue;
+        sockaddr_in address{};
+        std::memcpy(&address, one->ifa_addr, sizeof address);
+        return address.sin_addr.s_addr;
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
-Result<LoopbackSocket> LoopbackSocket::open()
+Result<UdpSocket> UdpSocket::open(std::uint32_t address)
 {
-    LoopbackSocket made;
+    UdpSocket made;
     made.fd_.reset(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    socklen_t size = sizeof address;
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    own.sin_addr.s_addr = address;
+    auto* const any = reinterpret_cast<sockaddr*>(&own);
+    socklen_t size = sizeof own;
     if (!made.fd_ || ::bind(made.fd(), any, size) != 0 || ::getsockname(made.fd(), any, &size) != 0)
-        return Error{Error::Code::io,
-                     std::string("a UDP socket on 127.0.0.1: ") + std::strerror(errno)};
-    made.endpoint_ = to_endpoint(address);
+        return Error{Error::Code::io, std::string("a UDP socket: ") + std::strerror(errno)};
+    made.endpoint_ = to_endpoint(own);
     return made;
 }
 
-void LoopbackSocket::send_to(const LoopbackSocket& to, std::string_view packet) const
+UdpSocket UdpSocket::without_socket(std::uint32_t address, std::uint16_t port)
+{
+    sockaddr_in party{};
+    party.sin_addr.s_addr = address;
+    party.sin_port = htons(port);
+    UdpSocket made;
+    made.endpoint_ = to_endpoint(party);
+    return made;
+}
+
+void UdpSocket::send_to(const UdpSocket& to, std::string_view packet) const
 {
     const sockaddr_in address = to_address(to.endpoint());
     ::sendto(fd(), packet.data(), packet.size(), 0, reinterpret_cast<const sockaddr*>(&address),
              sizeof address);
 }
 
-std::optional<std::string> LoopbackSocket::receive(Milliseconds patience, mp_endpoint* from) const
+std::optional<std::string> UdpSocket::receive(Milliseconds patience, mp_endpoint* from) const
 {
     struct pollfd readable = {fd(), POLLIN, 0};
     if (::poll(&readable, 1, static_cast<int>(patience.count())) <= 0)
@@ -79,27 +109,39 @@ std::optional<std::string> LoopbackSocket::receive(Milliseconds patience, mp_end
     return std::string(packet.data(), static_cast<std::size_t>(size));
 }
 
-bool LoopbackSocket::is_open() const noexcept
+bool UdpSocket::is_open() const noexcept
 {
     int type = 0;
     socklen_t size = sizeof type;
     return ::getsockopt(fd(), SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
 }
 
-Result<LoopbackFlow> LoopbackFlow::make(mp_flow_id id)
+Result<SampleFlow> SampleFlow::make(mp_flow_id id, Place place)
 {
-    LoopbackFlow flow{id, {}, {}, {}, {}};
-    for (LoopbackSocket* socket :
-         {&flow.caller, &flow.caller_local, &flow.callee_local, &flow.callee}) {
-        auto opened = LoopbackSocket::open();
+    const std::uint32_t own =
+        place == Place::loopback ? htonl(INADDR_LOOPBACK) : find_own_address().value_or(0);
+    SampleFlow flow{id, {}, {}, {}, {}};
+    for (UdpSocket* socket : {&flow.caller, &flow.caller_local, &flow.callee_local, &flow.callee}) {
+        auto opened = UdpSocket::open(own);
         if (!opened)
             return opened.error();
         *socket = *std::move(opened);
     }
+    if (place == Place::network) {
+        const std::uint32_t neighbour = own ^ htonl(2);
+        const auto port = static_cast<std::uint16_t>(first_port + 2 * id);
+        flow.caller = UdpSocket::without_socket(neighbour, port);
+        flow.callee = UdpSocket::without_socket(neighbour, port + 1);
+    }
     return flow;
 }
 
-mp_flow LoopbackFlow::abi() const noexcept
+Place find_place()
+{
+    return find_own_address() ? Place::network : Place::loopback;
+}
+
+mp_flow SampleFlow::abi() const noexcept
 {
     mp_flow flow{};
     flow.struct_size = sizeof flow;
