@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <array>
 #include <fmt/format.h>
+#include <optional>
 #include <string>
 
 #include "conformance/checks.hpp"
@@ -110,7 +111,9 @@ void send_and_expect(Stage& stage, const UdpSocket& from, const UdpSocket& to,
         const std::string packet = fmt::format("packet {} of {}", i, count);
         from.send_to(to, packet);
         mp_endpoint seen{};
-        if (arrives.receive(stage.subject().patience, &seen) != packet)
+        std::optional<std::string> arrived;
+        stage.await([&] { return (arrived = arrives.receive(&seen)).has_value(); });
+        if (arrived != packet)
             stage.give_up("a packet of an installed flow was not forwarded as it was");
         if (!same(seen, source.endpoint()))
             stage.give_up("a packet of an installed flow was not sent from the flow's own socket");
@@ -174,7 +177,12 @@ void hands_strangers_back(Stage& stage)
     stage.situation("a stranger sent a packet to a flow");
     const UdpSocket& stranger = flows[1].caller;
     stranger.send_to(flow.callee_local, "who is there");
-    if (!stage.await([&] { return !instance.events().strays().empty(); }))
+    mp_endpoint seen{};
+    if (!stage.await([&] {
+            if (flow.caller.receive(&seen))
+                stage.give_up("forwarded a packet of a stranger");
+            return !instance.events().strays().empty();
+        }))
         stage.give_up("a packet of a stranger was not handed back by the event stray");
     const FlowEvents::Stray stray = instance.events().strays().front();
     if (stray.id != flow.id || stray.side != MP_SIDE_CALLEE || stray.packet != "who is there" ||

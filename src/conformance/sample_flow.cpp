@@ -8,7 +8,6 @@
 #include <memory>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <utility>
 
@@ -92,11 +91,8 @@ void UdpSocket::send_to(const UdpSocket& to, std::string_view packet) const
              sizeof address);
 }
 
-std::optional<std::string> UdpSocket::receive(Milliseconds patience, mp_endpoint* from) const
+std::optional<std::string> UdpSocket::receive(mp_endpoint* from) const
 {
-    struct pollfd readable = {fd(), POLLIN, 0};
-    if (::poll(&readable, 1, static_cast<int>(patience.count())) <= 0)
-        return std::nullopt;
     std::array<char, 2048> packet{};
     sockaddr_in address{};
     socklen_t length = sizeof address;
@@ -104,8 +100,7 @@ std::optional<std::string> UdpSocket::receive(Milliseconds patience, mp_endpoint
                                     reinterpret_cast<sockaddr*>(&address), &length);
     if (size < 0)
         return std::nullopt;
-    if (from != nullptr)
-        *from = to_endpoint(address);
+    *from = to_endpoint(address);
     return std::string(packet.data(), static_cast<std::size_t>(size));
 }
 

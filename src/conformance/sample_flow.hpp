@@ -9,7 +9,6 @@
 #include <mediaproxy/forwarding.h>
 
 #include "base/result.hpp"
-#include "base/time.hpp"
 #include "base/unique_fd.hpp"
 
 namespace mediaproxy::conformance
@@ -33,8 +32,8 @@ public:
     int fd() const noexcept { return fd_.get(); }
     const mp_endpoint& endpoint() const noexcept { return endpoint_; }
     void send_to(const UdpSocket& to, std::string_view packet) const;
-    /// The next packet, if it comes in time; where it came from into `from`.
-    std::optional<std::string> receive(Milliseconds patience, mp_endpoint* from = nullptr) const;
+    /// The next packet, if there is one; where it came from into `from`.
+    std::optional<std::string> receive(mp_endpoint* from) const;
     bool is_open() const noexcept;
 
 private:

@@ -17,7 +17,6 @@ struct sink {
     const mp_host *host;
     const mp_setting *settings; /* borrowed: of use to one fault only */
     const mp_session_record *first;
-    mp_error *last_error;
     char **ids;
     size_t count;
     pthread_t writer;
@@ -42,6 +41,32 @@ static mp_status fail(mp_error *error, mp_status status, const char *sentence)
     else
         snprintf(error->message, sizeof error->message, "%s", sentence);
     return status;
+}
+
+static void on_readable(void *user, uint32_t events)
+{
+    (void)user, (void)events;
+}
+
+static void *watch(void *host)
+{
+    int ends[2];
+    uint32_t id;
+
+    if (pipe(ends) != 0)
+        abort();
+    ((const mp_host *)host)->watch_fd(host, ends[0], MP_FD_READ, on_readable, NULL, &id);
+    ((const mp_host *)host)->unwatch_fd(host, id);
+    close(ends[0]);
+    close(ends[1]);
+    return NULL;
+}
+
+static void watch_from_a_thread(const mp_host *host)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, watch, (void *)host);
+    pthread_join(thread, NULL);
 }
 
 static void *wait_for_ever(void *unused)
@@ -91,6 +116,18 @@ static mp_status create(const mp_host *host, const mp_setting *settings, uint32_
         host->log(host, MP_LOG_INFO, "ready\n");
     if (has_fault("logs_odd_level"))
         host->log(host, 7, "ready");
+    if (has_fault("logs_to_a_copy")) {
+        const mp_host copy = *host;
+        copy.log(&copy, MP_LOG_INFO, "ready");
+    }
+    if (has_fault("logs_after_destroy")) {
+        static const mp_host *last;
+        if (last != NULL)
+            last->log(last, MP_LOG_INFO, "gone");
+        last = host;
+    }
+    if (has_fault("watches_elsewhere"))
+        watch_from_a_thread(host);
     if (has_fault("prints"))
         printf("ready\n"), fflush(stdout);
     if (has_fault("changes_locale"))

@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A forwarding plugin that forwards nothing and is right but for one thing: the FAULT that the build
- * names (meson.build). */
+/* A forwarding plugin that is right but for one thing: the FAULT that the build names (meson.build).
+ * With MP_FORWARDING_READS_SOCKETS in FLAGS it forwards on the core thread, else not at all. */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <mediaproxy/forwarding.h>
 
 #define MOST_FLOWS 64
 
+struct table;
+
+struct entry {
+    struct table *table;
+    mp_flow flow;
+    mp_flow_reading reading;
+    uint32_t caller_watch, callee_watch;
+};
+
 struct table {
     const mp_host *host;
     const mp_flow_events *events;
-    mp_flow_reading flows[MOST_FLOWS];
-    int fds[MOST_FLOWS];
+    struct entry *entries[MOST_FLOWS];
     uint32_t count;
 };
 
@@ -62,9 +72,85 @@ static mp_flow_reading reading_of(mp_flow_id id)
 static uint32_t find(const struct table *self, mp_flow_id id)
 {
     uint32_t i = 0;
-    while (i < self->count && self->flows[i].id != id)
+    while (i < self->count && self->entries[i]->flow.id != id)
         ++i;
     return i;
+}
+
+/* A packet is at one of the flow's sockets. */
+static void forward(struct entry *entry, uint32_t side)
+{
+    const mp_flow *flow = &entry->flow;
+    const int from_caller = side == MP_SIDE_CALLER;
+    const mp_endpoint *party = from_caller ? &flow->caller_remote : &flow->callee_remote;
+    const mp_endpoint *other = from_caller ? &flow->callee_remote : &flow->caller_remote;
+    mp_traffic *counter = from_caller ? &entry->reading.from_caller : &entry->reading.from_callee;
+    struct sockaddr_in source, target = {.sin_family = AF_INET, .sin_port = htons(other->port)};
+    mp_endpoint stranger = {.family = 4};
+    socklen_t length = sizeof source;
+    char packet[2048];
+    const ssize_t size = recvfrom(from_caller ? flow->caller_fd : flow->callee_fd, packet,
+                                  sizeof packet, 0, (struct sockaddr *)&source, &length);
+
+    if (size < 0 || has_fault("drops_packets"))
+        return;
+    if (ntohs(source.sin_port) != party->port && !has_fault("passes_strangers")) {
+        stranger.port = ntohs(source.sin_port);
+        memcpy(stranger.address, &source.sin_addr, 4);
+        if (has_fault("mixes_sides_up"))
+            side = !side;
+        if (!has_fault("drops_strangers"))
+            entry->table->events->stray(entry->table->host, flow->id, side, &stranger, packet,
+                                        (uint32_t)size);
+        return;
+    }
+    counter->packets += 1;
+    counter->bytes += (uint64_t)size + (has_fault("forgets_headers") ? 0 : 28);
+    memcpy(&target.sin_addr, other->address, 4);
+    if (from_caller == !has_fault("sends_from_elsewhere"))
+        sendto(flow->callee_fd, packet, (size_t)size, 0, (struct sockaddr *)&target, sizeof target);
+    else
+        sendto(flow->caller_fd, packet, (size_t)size, 0, (struct sockaddr *)&target, sizeof target);
+}
+
+static void on_caller(void *entry, uint32_t events)
+{
+    (void)events;
+    forward(entry, MP_SIDE_CALLER);
+}
+
+static void on_callee(void *entry, uint32_t events)
+{
+    (void)events;
+    forward(entry, MP_SIDE_CALLEE);
+}
+
+static void add(struct table *self, const mp_flow *flow)
+{
+    struct entry *entry = calloc(1, sizeof *entry);
+
+    entry->table = self;
+    entry->flow = *flow;
+    entry->reading = reading_of(flow->id);
+    self->entries[self->count++] = entry;
+    if ((FLAGS & MP_FORWARDING_READS_SOCKETS) == 0)
+        return;
+    self->host->watch_fd(self->host, flow->caller_fd, MP_FD_READ, on_caller, entry,
+                         &entry->caller_watch);
+    self->host->watch_fd(self->host, flow->callee_fd, MP_FD_READ, on_callee, entry,
+                         &entry->callee_watch);
+}
+
+static void drop(struct table *self, uint32_t place)
+{
+    struct entry *entry = self->entries[place];
+
+    if ((FLAGS & MP_FORWARDING_READS_SOCKETS) != 0) {
+        self->host->unwatch_fd(self->host, entry->caller_watch);
+        self->host->unwatch_fd(self->host, entry->callee_watch);
+    }
+    free(entry);
+    self->entries[place] = self->entries[--self->count];
 }
 
 static mp_status adopt(void *instance, const mp_flow *const *flows, uint32_t count,
@@ -96,8 +182,7 @@ static mp_status install(void *instance, const mp_flow *const *flows, uint32_t c
         if (has_fault("forgets_each") && i > 0)
             break;
         each[i] = has_fault("odd_each") ? 7 : MP_OK;
-        self->fds[self->count] = flows[i]->caller_fd;
-        self->flows[self->count++] = reading_of(flows[i]->id);
+        add(self, flows[i]);
     }
     if (has_fault("writes_past_each"))
         each[count] = MP_OK;
@@ -108,12 +193,21 @@ static mp_status replace(void *instance, const mp_flow *flow, mp_flow_reading *u
                          mp_error *error)
 {
     struct table *self = instance;
+    const uint32_t place = find(self, flow->id);
 
-    *until_now = reading_of(has_fault("replaces_another") ? flow->id + 1 : flow->id);
-    if (find(self, flow->id) == self->count && !has_fault("replaces_anything"))
-        return fail(error, MP_E_INVALID, "the flow is not installed");
+    *until_now = reading_of(flow->id);
+    if (place == self->count)
+        return has_fault("replaces_anything")
+                   ? MP_OK
+                   : fail(error, MP_E_INVALID, "the flow is not installed");
     if (has_fault("cannot_replace"))
         return fail(error, MP_E_UNSUPPORTED, "this cannot be done");
+    *until_now = self->entries[place]->reading;
+    if (has_fault("replaces_another"))
+        until_now->id += 1;
+    self->entries[place]->flow = *flow;
+    if (has_fault("counts_anew"))
+        self->entries[place]->reading = reading_of(flow->id);
     return MP_OK;
 }
 
@@ -132,13 +226,12 @@ static mp_status remove_flows(void *instance, const mp_flow_id *ids, uint32_t co
             status = fail(error, MP_E_INVALID, "the flow is not installed");
             continue;
         }
+        if (!has_fault("mixes_finals_up"))
+            finals[i] = self->entries[place]->reading;
         if (has_fault("closes_sockets"))
-            close(self->fds[place]);
-        if (has_fault("keeps_flows"))
-            continue;
-        --self->count;
-        self->flows[place] = self->flows[self->count];
-        self->fds[place] = self->fds[self->count];
+            close(self->entries[place]->flow.caller_fd);
+        if (!has_fault("keeps_flows"))
+            drop(self, place);
     }
     return status;
 }
@@ -146,25 +239,30 @@ static mp_status remove_flows(void *instance, const mp_flow_id *ids, uint32_t co
 static mp_status read_flows(void *instance, uint64_t request, mp_error *error)
 {
     struct table *self = instance;
+    mp_flow_reading readings[MOST_FLOWS];
     (void)error;
 
+    for (uint32_t i = 0; i < self->count; ++i)
+        readings[i] = self->entries[i]->reading;
     if (has_fault("never_answers") || (has_fault("answers_flows_only") && self->count == 0))
         return MP_OK;
     if (has_fault("answers_another"))
         request += 1;
-    self->events->readings(self->host, request, self->flows, self->count, 1);
+    self->events->readings(self->host, request, readings, self->count, 1);
     if (has_fault("answers_twice"))
-        self->events->readings(self->host, request, self->flows, self->count, 1);
+        self->events->readings(self->host, request, readings, self->count, 1);
     return MP_OK;
 }
 
 static void destroy(void *instance, uint32_t mode)
 {
+    struct table *self = instance;
     (void)mode;
+
+    while (self->count > 0)
+        drop(self, 0);
     if (!has_fault("shares_its_flows"))
-        free(instance);
-    else
-        ((struct table *)instance)->count = 0;
+        free(self);
 }
 
 static const mp_forwarding forwarding = {
