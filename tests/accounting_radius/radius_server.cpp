@@ -92,12 +92,14 @@ void RadiusServer::serve()
         if (got < 20)
             continue;
         request.resize(static_cast<std::size_t>(got));
+        {
+            const std::lock_guard held(mutex_);
+            requests_.push_back(request);
+            came_.notify_all();
+        }
         for (const Bytes& answer : judge_(request))
             ::sendto(socket_.value(), answer.data(), answer.size(), 0,
                      reinterpret_cast<sockaddr*>(&from), length);
-        const std::lock_guard held(mutex_);
-        requests_.push_back(std::move(request));
-        came_.notify_all();
     }
 }
 
