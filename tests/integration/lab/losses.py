@@ -35,8 +35,7 @@ class Place:
         relay = relay_settings(
             certs,
             "r1",
-            [self.dispatcher],
-            dispatchers=[self.cable.endpoint],
+            [self.cable.endpoint],
             port_range=ports,
             stream_timeout=TIMEOUT,
             answer_timeout=TIMEOUT,
@@ -245,7 +244,7 @@ def settle(place, patience=40):
     )
 
 
-def run(place, phase, fault, count=100):
+def run(place, phase, fault, count=150):
     """One run: calls are set up, go on, are removed; `fault` comes during that `phase`."""
     calls = Calls(place, [f"{phase}-{number}" for number in range(count)])
     breaking = []
@@ -263,7 +262,7 @@ def run(place, phase, fault, count=100):
         until(place.dispatcher.serves, 20, place.dispatcher.tail)
 
     place.start()
-    middle = count // 2
+    middle = count // 3
     calls.run(calls.set_up, middle, strike if phase == "set-up" else None)
     if phase == "call":
         strike()
