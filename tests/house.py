@@ -21,7 +21,7 @@ ROOMS = {
     "accounting": {"base", "net", "protocol", "plugin", "store"},
     "relay": {"base", "net", "media", "protocol", "session", "tls", "plugin", "store"},
     "dispatcher": {"base", "net", "protocol", "tls", "accounting", "store", "plugin"},
-    "config": {"base", "net", "tls", "relay", "dispatcher", "plugin"},
+    "config": {"base", "net", "tls", "relay", "dispatcher", "plugin", "store"},
 }
 PURE = ("net", "media", "protocol", "session")
 IMPURE = re.compile(

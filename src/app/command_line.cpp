@@ -44,6 +44,17 @@ Verdict take_config(CommandLine& line, std::string_view value)
     return value.empty() ? Verdict::refused : Verdict::taken;
 }
 
+Verdict take_accounting(CommandLine& line, std::string_view value)
+{
+    using Verb = CommandLine::Accounting::Verb;
+    line.action = CommandLine::Action::accounting;
+    line.accounting.verb = value == "retry"    ? Verb::retry
+                           : value == "export" ? Verb::save
+                                               : Verb::list;
+    return value == "list" || value == "retry" || value == "export" ? Verdict::taken
+                                                                    : Verdict::refused;
+}
+
 using Action = CommandLine::Action;
 
 constexpr std::array options{
@@ -57,6 +68,10 @@ constexpr std::array options{
            set<&CommandLine::action, Action::print_config>},
     Option{"list-plugins", "", "print the plugins in the plugin folder",
            set<&CommandLine::action, Action::list_plugins>},
+    Option{"accounting", "list|retry|export",
+           "list the records that back ends refused, try them again, or print them as JSON; "
+           "[BACK_END] [RECORD_ID] behind it: only those",
+           take_accounting},
     Option{"no-fork", "", "stay in the foreground and log to standard error",
            set<&CommandLine::place, CommandLine::Place::foreground>},
     Option{"debug", "", "log everything, whatever the configuration says",
@@ -72,6 +87,17 @@ const Option* find_option(std::string_view name)
             return &option;
     }
     return nullptr;
+}
+
+/// BACK_END and RECORD_ID behind --accounting.
+Verdict take_name(CommandLine& line, std::string_view word)
+{
+    std::string& back_end = line.accounting.back_end;
+    std::string& name = back_end.empty() ? back_end : line.accounting.record_id;
+    if (line.action != Action::accounting || !name.empty() || word.empty() || word.starts_with('-'))
+        return Verdict::refused;
+    name = word;
+    return Verdict::taken;
 }
 
 Error unknown(std::string_view word)
@@ -93,6 +119,8 @@ Result<CommandLine> parse_command_line(std::span<const char* const> words)
     CommandLine line;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string_view word = words[i];
+        if (!word.starts_with("--") && take_name(line, word) == Verdict::taken)
+            continue;
         if (!word.starts_with("--"))
             return unknown(word);
         const std::size_t equals = word.find('=');

@@ -14,7 +14,15 @@ namespace mediaproxy::app
 
 /// What the command line asks for.
 struct CommandLine {
-    enum class Action { run, check, print_config, list_plugins, print_version, print_help };
+    enum class Action {
+        run,
+        check,
+        print_config,
+        list_plugins,
+        accounting,
+        print_version,
+        print_help
+    };
     enum class Place { background, foreground };
     enum class Logging { as_configured, debug };
     Action action = Action::run;
@@ -22,6 +30,13 @@ struct CommandLine {
     Logging logging = Logging::as_configured;
     std::optional<config::Role> role;  ///< goes before the configuration's
     std::optional<std::string> config; ///< nothing: the default file
+
+    /// What to do with records that were refused; empty names: all of them.
+    struct Accounting {
+        enum class Verb { list, retry, save };
+        Verb verb = Verb::list;
+        std::string back_end, record_id;
+    } accounting;
 };
 
 /// `words` are those behind the program's name. The error is one sentence for standard error.

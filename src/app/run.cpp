@@ -10,6 +10,7 @@
 #include <optional>
 #include <sys/resource.h>
 
+#include "app/accounting_command.hpp"
 #include "app/background.hpp"
 #include "app/check.hpp"
 #include "app/daemon.hpp"
@@ -93,6 +94,13 @@ int list_plugins(const std::string& folder)
     return EXIT_SUCCESS;
 }
 
+int accounting(const CommandLine::Accounting& wanted, const config::Config& config)
+{
+    const auto done = run_accounting(
+        wanted, config, [](std::string_view text) { print(fmt::format("{}\n", text)); });
+    return done ? EXIT_SUCCESS : complain("mediaproxyd: " + done.error().message);
+}
+
 /// As many descriptors as the hard limit allows: a call takes four and more.
 void raise_descriptor_limit()
 {
@@ -172,6 +180,8 @@ int run(const CommandLine& line)
         return EXIT_SUCCESS;
     case Action::list_plugins:
         return list_plugins(config->plugin_dir);
+    case Action::accounting:
+        return accounting(line.accounting, *config);
     default:
         return serve(line, *config);
     }

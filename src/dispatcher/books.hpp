@@ -17,9 +17,9 @@ namespace mediaproxy::dispatcher
 /// What the dispatcher knows, shared by those who serve the proxy and those who serve the relays.
 struct Books {
     Books(asio::io_context& io, RelayPool::Balancing balancing, RecordSink* sink,
-          StateStore* kept_in, std::string record_id_prefix)
-        : pool(balancing, directory), saved(io, kept_in, pool),
-          records(sink, std::move(record_id_prefix)), receipts(io, pool, kept_in), store(kept_in)
+          StateStore* kept_in)
+        : pool(balancing, directory), saved(io, kept_in, pool), records(sink),
+          receipts(io, pool, kept_in), store(kept_in)
     {
     }
 

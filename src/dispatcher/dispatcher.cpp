@@ -34,6 +34,19 @@ std::string absolute_path(const std::string& path, const std::string& folder)
     return path.empty() || path.starts_with('/') || folder.empty() ? path : folder + '/' + path;
 }
 
+/// What is wrong with accounting, in few words; empty when all is well.
+std::string describe(const accounting::Figures& figures)
+{
+    std::string text;
+    if (!figures.alarm.empty())
+        text = fmt::format("; {} records in memory only: {}", figures.in_memory, figures.alarm);
+    for (const accounting::BackEndFigures& back_end : figures.back_ends) {
+        if (back_end.state != accounting::BackEndFigures::State::active && back_end.waiting > 0)
+            text += fmt::format("; {} records wait for {}", back_end.waiting, back_end.name);
+    }
+    return text;
+}
+
 /// Stable over restarts, different for each dispatcher: the host and the control socket.
 std::string default_name(const std::string& socket_path)
 {
@@ -50,9 +63,9 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
           books(environment.io,
                 options.balancing == "least-sessions" ? RelayPool::Balancing::least_sessions
                                                       : RelayPool::Balancing::round_robin,
-                environment.records, environment.store, environment.record_id_prefix),
+                environment.records, environment.store),
           proxies(environment.io, std::move(listener), options.request_deadline, *this),
-          removals(books, proxies),
+          removals(environment.io, books, proxies),
           updates(environment.io, books, proxies, removals, options.attempt_timeout),
           reconciler(environment.io, books, removals, options.name, options.relay_timeout),
           chores_timer(environment.io), stop_timer(environment.io)
@@ -197,7 +210,7 @@ void Dispatcher::State::do_chores()
     books.refusals.age(now.mono);
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
-    removals.clean_up(now.wall - options.cleanup_dead_relays_after);
+    removals.clean_up(now.mono - options.cleanup_dead_relays_after);
     books.receipts.forget_before(now.wall - options.cleanup_dead_relays_after, now);
 }
 
@@ -253,7 +266,8 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
         auto management = ManagementServer::open(
             state.environment.io, wanted.management,
             absolute_path(wanted.management.socket_path, state.environment.runtime_dir), access,
-            wanted.management.use_tls ? state.environment.tls : nullptr, state.environment.version,
+            wanted.management.use_tls ? state.environment.tls : nullptr,
+            {wanted.management.framing, state.environment.version, state.environment.records},
             state.books.pool);
         if (!management)
             return management.error();
@@ -297,8 +311,9 @@ std::size_t Dispatcher::session_count() const noexcept
 
 std::string Dispatcher::status() const
 {
-    return fmt::format("{} relays, {} sessions", state_->books.pool.connected().size(),
-                       session_count());
+    const RecordSink* const records = state_->environment.records;
+    return fmt::format("{} relays, {} sessions{}", state_->books.pool.connected().size(),
+                       session_count(), records ? describe(records->figures()) : "");
 }
 
 std::vector<net::Endpoint> Dispatcher::relay_endpoints() const

@@ -28,7 +28,6 @@ public:
         RecordSink* records = nullptr;     ///< null: records go nowhere
         std::string runtime_dir;           ///< relative socket paths are below it
         std::string version;
-        std::string record_id_prefix; ///< unique over restarts, for records of 4.x relays
     };
     /// Binds the sockets; the error names the one that cannot be bound. Without endpoints in
     /// `options.listen` no relay can connect; the defaults are the configuration's.

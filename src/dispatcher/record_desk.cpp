@@ -13,21 +13,24 @@ namespace mediaproxy::dispatcher
 namespace
 {
 
-/// FNV-1a of 64 bits: the same in every run and build.
-std::uint64_t hash(std::string_view text)
+/// Within that time the same report may come by another way: `expired` and the answer to `remove`.
+constexpr std::chrono::minutes keep_recent{2};
+
+/// FNV-1a, from two beginnings: the same in every run and build.
+std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce484222325U)
 {
-    std::uint64_t value = 0xcbf29ce484222325U;
     for (const char c : text)
         value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
     return value;
 }
 
-/// Of a record that we make without the relay. The same when a kill -9 came between the record and
-/// the end of its session, and the next run makes it again.
-std::string lost_record_id(const Session& session, std::string_view relay)
+/// Of a report whose relay gives none, and of one that we make without the relay: made of what
+/// names the call, so that equal reports get the same one, today or after a restart.
+std::string make_record_id(const protocol::SessionReport& report, std::string_view relay)
 {
-    return fmt::format("lost-{:x}-{:016x}", session.created.time_since_epoch().count(),
-                       hash(fmt::format("{}\n{}\n{}", relay, session.call_id, session.from_tag)));
+    const std::string name = fmt::format("{}\n{}\n{}\n{}", relay, report.call_id, report.from_tag,
+                                         report.start_time.value_or(0));
+    return fmt::format("{:016x}{:016x}", hash(name), hash(name, 0x6c62272e07bb0142U));
 }
 
 /// Answered streams, all of which ICE did not choose: the media went another way, nothing timed
@@ -41,8 +44,7 @@ bool only_unselected(const protocol::SessionReport& report)
 
 } // namespace
 
-RecordDesk::RecordDesk(RecordSink* sink, std::string prefix)
-    : sink_(sink), prefix_(std::move(prefix))
+RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)
 {
 }
 
@@ -59,20 +61,35 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
         report.all_streams_ice = only_unselected(report);
     report.timed_out = end == End::timed_out && !(report.all_streams_ice.value_or(false));
     if (report.record_id.empty())
-        report.record_id = fmt::format("{}{}", prefix_, ++last_number_);
+        report.record_id = make_record_id(report, relay);
+    const std::uint64_t name = hash(report.record_id);
+    const TimePoint now = BootClock::now();
+    if (recent_.find(name, now)) {
+        if (durable)
+            sink_->when_durable(std::move(durable));
+        return;
+    }
+    recent_.put(name, true, now);
     if (report.relay.empty())
         report.relay = relay;
     report.owner.clear();
+    ++handed_over_;
     sink_->put(std::move(report), std::move(durable));
+}
+
+void RecordDesk::when_durable(std::function<void()> durable)
+{
+    if (sink_ && !sink_->is_late())
+        sink_->when_durable(std::move(durable));
+    else
+        durable();
 }
 
 void RecordDesk::put_lost(const Session& session, End end, std::string_view relay, const Now& now)
 {
     log::warning("session {}: relay {} does not have it any more, its statistics are lost",
                  text::printable(session.call_id, 80), relay);
-    protocol::SessionReport report = make_lost_report(session, now);
-    report.record_id = lost_record_id(session, relay);
-    put(std::move(report), end, &session, relay, {});
+    put(make_lost_report(session, now), end, &session, relay, {});
 }
 
 } // namespace mediaproxy::dispatcher

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/time.hpp"
+#include "dispatcher/aging_map.hpp"
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/session_directory.hpp"
 
@@ -18,8 +19,8 @@ namespace mediaproxy::dispatcher
 class RecordDesk
 {
 public:
-    /// `sink` null: none. `prefix` is unique for this run of the daemon.
-    RecordDesk(RecordSink* sink, std::string prefix);
+    /// `sink` null: none.
+    explicit RecordDesk(RecordSink* sink);
 
     enum class End {
         removed,   ///< by the proxy
@@ -32,10 +33,15 @@ public:
     /// The relay does not have it any more.
     void put_lost(const Session& session, End end, std::string_view relay, const Now& now);
 
+    /// How many records were handed to the sink.
+    std::uint64_t handed_over() const noexcept { return handed_over_; }
+    /// Calls `durable` when all of them are durable, at once while the sink is late.
+    void when_durable(std::function<void()> durable);
+
 private:
     RecordSink* sink_;
-    std::string prefix_;
-    std::uint64_t last_number_ = 0;
+    std::uint64_t handed_over_ = 0;
+    AgingMap<bool> recent_; ///< record ids that were put
 };
 
 } // namespace mediaproxy::dispatcher

@@ -14,6 +14,8 @@ namespace
 {
 
 constexpr std::string_view table = "removals";
+/// The proxy waits so long for the record of its call to be spooled.
+constexpr Milliseconds spool_patience{200};
 
 std::string waiting_key(std::string_view relay, std::string_view call_id, std::string_view from_tag)
 {
@@ -37,7 +39,10 @@ protocol::Remove remove_of(const Session& session)
 
 } // namespace
 
-RemovalDesk::RemovalDesk(Books& books, ProxyServer& server) : books_(books), server_(server)
+RemovalDesk::RemovalDesk(asio::io_context& io, Books& books, ProxyServer& server)
+    : books_(books), server_(server), unanswered_(io, spool_patience, [this](const Ticket& ticket) {
+          server_.answer(ticket, protocol::answer_removed);
+      })
 {
 }
 
@@ -54,7 +59,7 @@ void RemovalDesk::load(const Now& now)
         }
         saved->session.relay = books_.pool.know(saved->relay, now.mono);
         const bool wanted = value.front() == 'w';
-        waiting_[std::string(key)] = {std::move(saved->session), wanted, false, false, now.wall};
+        waiting_[std::string(key)] = {std::move(saved->session), wanted, false, false, now.mono};
     };
     if (auto loaded = books_.store->load_all(table, load); !loaded)
         log::error("dispatcher: removals of the earlier run cannot be read: {}",
@@ -157,6 +162,7 @@ void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport>
     if (!job.open || job.generation != token >> 32)
         return;
     job.open = false;
+    const std::uint64_t records = books_.records.handed_over();
     switch (job.purpose) {
     case Purpose::session:
         finish_session(job, std::move(result));
@@ -178,8 +184,18 @@ void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport>
         finish_delivery(job, std::move(result));
         break;
     }
-    server_.answer(job.ticket, protocol::answer_removed);
+    if (books_.records.handed_over() == records)
+        server_.answer(job.ticket, protocol::answer_removed);
+    else if (server_.is_open(job.ticket))
+        answer_when_durable(job.ticket);
     free_jobs_.push_back(place);
+}
+
+void RemovalDesk::answer_when_durable(Ticket ticket)
+{
+    unanswered_.add(ticket);
+    books_.records.when_durable(
+        [this, ticket] { server_.answer(ticket, protocol::answer_removed); });
 }
 
 void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> result)
@@ -247,7 +263,7 @@ void RemovalDesk::keep(Session session, bool wanted, const Now& now)
     session.unsaved_place.reset();
     if (books_.store)
         books_.store->save(table, key, (wanted ? "w" : "d") + encode_session(session, relay));
-    waiting_[key] = {std::move(session), wanted, false, false, now.wall};
+    waiting_[key] = {std::move(session), wanted, false, false, now.mono};
 }
 
 void RemovalDesk::forget(const std::string& key)
@@ -327,7 +343,7 @@ void RemovalDesk::on_disconnected(RelayId relay)
         settled_[relay] = false;
 }
 
-void RemovalDesk::clean_up(WallTime limit)
+void RemovalDesk::clean_up(TimePoint limit)
 {
     std::vector<std::string> old;
     for (const auto& [key, waiting] : waiting_) {

@@ -21,9 +21,20 @@ struct FakeSink : mediaproxy::dispatcher::RecordSink {
         else if (durable)
             waiting.push_back(std::move(durable));
     }
+    void when_durable(std::function<void()> durable) override
+    {
+        if (at_once)
+            durable();
+        else
+            waiting.push_back(std::move(durable));
+    }
+    bool is_late() const override { return !state.alarm.empty(); }
+    mediaproxy::accounting::Figures figures() const override { return state; }
+
     std::vector<mediaproxy::protocol::SessionReport> records;
     std::vector<std::function<void()>> waiting;
     bool at_once = true;
+    mediaproxy::accounting::Figures state;
 };
 
 /// A relay in the same process that answers as the test says, at once or when it is told to.

@@ -24,7 +24,7 @@ TEST_CASE("MediaProxy 4 hears what it knows, byte for byte")
     relay.say("2 " + json_of("call-1"));
     CHECK(proxy.line() == "removed");
     REQUIRE(stage.sink.records.size() == 1);
-    CHECK(stage.sink.records[0].record_id == "run-1-1");
+    CHECK(stage.sink.records[0].record_id.size() == 32);
     CHECK(stage.sink.records[0].relay == "127.0.0.1");
 }
 
