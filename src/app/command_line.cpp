@@ -44,6 +44,17 @@ Verdict take_config(CommandLine& line, std::string_view value)
     return value.empty() ? Verdict::refused : Verdict::taken;
 }
 
+Verdict take_accounting(CommandLine& line, std::string_view value)
+{
+    using Verb = CommandLine::Accounting::Verb;
+    line.action = CommandLine::Action::accounting;
+    line.accounting.verb = value == "retry"    ? Verb::retry
+                           : value == "export" ? Verb::save
+                                               : Verb::list;
+    return value == "list" || value == "retry" || value == "export" ? Verdict::taken
+                                                                    : Verdict::refused;
+}
+
 using Action = CommandLine::Action;
 
 Verdict take_plugin_file(CommandLine& line, std::string_view value)
@@ -75,6 +86,10 @@ constexpr std::array options{
            take_plugin_file},
     Option{"patience", "SECONDS", "how long a call of --check-plugin may take (default 30)",
            take_patience},
+    Option{"accounting", "list|retry|export",
+           "list the records that back ends refused, try them again, or print them as JSON; "
+           "[BACK_END] [RECORD_ID] behind it: only those",
+           take_accounting},
     Option{"no-fork", "", "stay in the foreground and log to standard error",
            set<&CommandLine::place, CommandLine::Place::foreground>},
     Option{"debug", "", "log everything, whatever the configuration says",
@@ -92,6 +107,17 @@ const Option* find_option(std::string_view name)
     return nullptr;
 }
 
+/// BACK_END and RECORD_ID behind --accounting.
+Verdict take_name(CommandLine& line, std::string_view word)
+{
+    std::string& back_end = line.accounting.back_end;
+    std::string& name = back_end.empty() ? back_end : line.accounting.record_id;
+    if (line.action != Action::accounting || !name.empty() || word.empty() || word.starts_with('-'))
+        return Verdict::refused;
+    name = word;
+    return Verdict::taken;
+}
+
 Error unknown(std::string_view word)
 {
     std::array<std::string_view, options.size()> names;
@@ -104,11 +130,9 @@ Error unknown(std::string_view word)
                     near.empty() ? "see --help" : fmt::format("did you mean --{}?", near)));
 }
 
-/// A word that is no option: a setting of the plugin to check.
-Result<void> take_word(CommandLine& line, std::string_view word)
+/// A setting of the plugin to check.
+Result<void> take_setting(CommandLine& line, std::string_view word)
 {
-    if (line.action != Action::check_plugin)
-        return unknown(word);
     const std::size_t equals = word.find('=');
     if (equals == word.npos || equals == 0)
         return invalid(fmt::format("--check-plugin {}: {} is not KEY=VALUE",
@@ -116,6 +140,16 @@ Result<void> take_word(CommandLine& line, std::string_view word)
     line.plugin_settings.push_back(
         {std::string(word.substr(0, equals)), std::string(word.substr(equals + 1)), {}});
     return {};
+}
+
+/// A word that is no option.
+Result<void> take_word(CommandLine& line, std::string_view word)
+{
+    if (line.action == Action::check_plugin)
+        return take_setting(line, word);
+    if (take_name(line, word) == Verdict::taken)
+        return {};
+    return unknown(word);
 }
 
 } // namespace

@@ -23,6 +23,7 @@ struct CommandLine {
         check_plugin,
         print_config,
         list_plugins,
+        accounting,
         print_version,
         print_help,
     };
@@ -36,6 +37,13 @@ struct CommandLine {
     std::string plugin_file;           ///< of --check-plugin, with the settings behind it
     std::vector<plugin::Setting> plugin_settings;
     Seconds patience{30}; ///< of --check-plugin, for one call
+
+    /// What to do with records that were refused; empty names: all of them.
+    struct Accounting {
+        enum class Verb { list, retry, save };
+        Verb verb = Verb::list;
+        std::string back_end, record_id;
+    } accounting;
 };
 
 /// `words` are those behind the program's name. The error is one sentence for standard error.

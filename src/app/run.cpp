@@ -10,6 +10,7 @@
 #include <optional>
 #include <sys/resource.h>
 
+#include "app/accounting_command.hpp"
 #include "app/background.hpp"
 #include "app/check.hpp"
 #include "app/daemon.hpp"
@@ -105,6 +106,13 @@ int check_plugin(const CommandLine& line)
     return right ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+int accounting(const CommandLine::Accounting& wanted, const config::Config& config)
+{
+    const auto done = run_accounting(
+        wanted, config, [](std::string_view text) { print(fmt::format("{}\n", text)); });
+    return done ? EXIT_SUCCESS : complain("mediaproxyd: " + done.error().message);
+}
+
 /// As many descriptors as the hard limit allows: a call takes four and more.
 void raise_descriptor_limit()
 {
@@ -186,6 +194,8 @@ int run(const CommandLine& line)
         return EXIT_SUCCESS;
     case Action::list_plugins:
         return list_plugins(config->plugin_dir);
+    case Action::accounting:
+        return accounting(line.accounting, *config);
     default:
         return serve(line, *config);
     }

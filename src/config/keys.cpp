@@ -48,6 +48,13 @@ void add_common(std::vector<Key>& all)
         "", "runtime_dir", path, [](auto& c) -> auto& { return c.runtime_dir; }));
     all.push_back(key(
         "", "state_dir", path, [](auto& c) -> auto& { return c.state_dir; }));
+    using Spool = store::Options::Spool;
+    const Choice<Spool> spool{{{"disk", Spool::disk}, {"memory", Spool::memory}}};
+    all.push_back(key(
+        "store", "spool", spool, [](auto& c) -> auto& { return c.store.spool; }));
+    all.push_back(key(
+        "store", "sync_interval", Fraction{},
+        [](auto& c) -> auto& { return c.store.sync_interval; }));
     all.push_back(key(
         "log", "level", level, [](auto& c) -> auto& { return c.log.level; }));
     all.push_back(key(
@@ -200,6 +207,8 @@ void add_relay(std::vector<Key>& all)
     add(
         "traffic_sampling_period", or_off,
         [](auto& r) -> auto& { return r.traffic_sampling_period; });
+    add(
+        "save_interval", or_off, [](auto& r) -> auto& { return r.save_interval; });
     add(
         "routable_private_ranges", Networks{},
         [](auto& r) -> auto& { return r.routable_private_ranges; });

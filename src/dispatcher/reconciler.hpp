@@ -21,8 +21,8 @@ class Reconciler
 {
 public:
     /// `grace`: a relay of ours sends the records that it kept for us after it has connected; what
-    /// is missing is lost only after that time. `lost` is told of each such session when
-    /// its record is written.
+    /// is missing is lost only after that time, or when the relay says that it has sent all. `lost`
+    /// is told of each such session when its record is written.
     Reconciler(asio::io_context& io, Books& books, RemovalDesk& removals, std::string our_name,
                Seconds grace, std::function<void(const Session&)> lost);
 
@@ -58,6 +58,7 @@ private:
     void adopt(RelayId relay, const protocol::SessionReport& report, const Now& now);
     std::vector<Missing> find_missing(RelayId relay, const Talk& talk,
                                       const std::vector<protocol::SessionReport>& list);
+    void judge(const Verdict& verdict);
     void settle(RelayId relay, const std::vector<Missing>& missing);
     void lose(Session& session, const Now& now);
 

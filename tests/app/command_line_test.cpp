@@ -58,6 +58,27 @@ TEST_CASE("a plugin to check has its settings behind it")
     CHECK(parse({"--check-plugin=x.so"})->patience == Seconds(30));
 }
 
+TEST_CASE("refused records may be named behind --accounting")
+{
+    using Verb = CommandLine::Accounting::Verb;
+    auto line = parse({"--accounting", "list"});
+    REQUIRE(line);
+    CHECK(line->action == CommandLine::Action::accounting);
+    CHECK(line->accounting.verb == Verb::list);
+    CHECK(line->accounting.back_end.empty());
+    line = parse({"--accounting=retry", "mysql", "--config=x", "65f-1"});
+    REQUIRE(line);
+    CHECK(line->accounting.verb == Verb::retry);
+    CHECK(line->accounting.back_end == "mysql");
+    CHECK(line->accounting.record_id == "65f-1");
+    CHECK(line->config == "x");
+    CHECK(parse({"--accounting=export"})->accounting.verb == Verb::save);
+    CHECK_FALSE(parse({"mysql", "--accounting=list"}));
+    CHECK_FALSE(parse({"--accounting=list", "mysql", "id", "more"}));
+    CHECK(parse({"--accounting=drop"}).error().message ==
+          "--accounting drop: must be list|retry|export");
+}
+
 TEST_CASE("what the command line cannot mean is refused with a hint")
 {
     struct Case {
@@ -92,8 +113,9 @@ TEST_CASE("what the command line cannot mean is refused with a hint")
 TEST_CASE("the help names every option")
 {
     const std::string usage = app::usage();
-    for (const char* option : {"--role=dispatcher|relay|both", "--config=FILE", "--check",
-                               "--print-config", "--list-plugins", "--check-plugin=FILE",
-                               "--patience=SECONDS", "--no-fork", "--debug", "--version", "--help"})
+    for (const char* option :
+         {"--role=dispatcher|relay|both", "--config=FILE", "--check", "--print-config",
+          "--list-plugins", "--check-plugin=FILE", "--patience=SECONDS",
+          "--accounting=list|retry|export", "--no-fork", "--debug", "--version", "--help"})
         CHECK_THAT(usage, Catch::Contains(option));
 }

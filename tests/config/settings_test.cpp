@@ -26,6 +26,7 @@ const std::vector<Case> cases{
      {"0", "-1", "1.5", "nan", "inf", "'90'", "99999999999999999999999", "315360001", "true", "[1]",
       "1979-05-27", "{a = 1}"}},
     {"relay", "traffic_sampling_period", {"0", "15"}, {"-1", "1.0"}},
+    {"relay", "save_interval", {"0", "5"}, {"-1", "1.0"}},
     {"relay", "max_session_duration", {"0", "7200"}, {"-1", "'off'"}},
     {"relay", "idle_timeout", {"'auto'", "1"}, {"0", "'x'", "nan"}},
     {"relay",
