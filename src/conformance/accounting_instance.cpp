@@ -13,7 +13,7 @@ namespace
 {
 
 constexpr int most_attempts = 20;
-constexpr Milliseconds pause{100};
+constexpr Milliseconds pause{20}; ///< before the first attempt of many
 
 } // namespace
 
@@ -130,6 +130,7 @@ void AccountingInstance::deliver_here(std::span<const mp_session_record* const> 
         if (outcome.ok())
             return;
         records = records.subspan(done);
+        attempts = done > 0 ? 0 : attempts;
         if (outcome.status != MP_E_AGAIN)
             stage_.give_up(fmt::format("write refused record {} with {}, so that the daemon would "
                                        "never write it: {}",
@@ -137,7 +138,7 @@ void AccountingInstance::deliver_here(std::span<const mp_session_record* const> 
                                        outcome.message));
         if (++attempts == most_attempts)
             stage_.give_up(fmt::format("write says MP_E_AGAIN without end: {}", outcome.message));
-        std::this_thread::sleep_for(pause);
+        std::this_thread::sleep_for(pause * attempts);
         call_open();
     }
 }

@@ -5,6 +5,7 @@
 #include <locale.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ struct sink {
     char **ids;
     size_t count;
     pthread_t writer;
-    volatile int cancelled;
+    atomic_int cancelled;
+    size_t busy_at; /* how many records there were when it said so last */
 };
 
 static int has_fault(const char *name)
@@ -247,6 +249,10 @@ static mp_status write_records(void *instance, const mp_session_record *const *r
         const char *trouble = find_trouble(self, records[*done]);
         if (trouble != NULL)
             return fail(error, MP_E_FAILED, trouble);
+        if (has_fault("busy_at_times") && self->count % 10 == 7 && self->busy_at != self->count) {
+            self->busy_at = self->count;
+            return fail(error, MP_E_AGAIN, "a lock is held");
+        }
         if (has_fault("small_batches") && *done == 100)
             return fail(error, MP_E_FAILED, "the batch is too large");
         if (has_fault("fails_after_cancel") && self->cancelled)
