@@ -7,10 +7,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "unique_fd.hpp"
+#include "support/unique_fd.hpp"
 
 namespace forwarding_userspace
 {
+
+using mediaproxy::plugin_support::UniqueFd;
+
 namespace
 {
 
