@@ -24,21 +24,13 @@ std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce4842223
     return value;
 }
 
-/// Of a report whose relay gives none: made of what names the call, so that equal reports get the
-/// same one, today or after a restart.
+/// Of a report whose relay gives none, and of one that we make without the relay: made of what
+/// names the call, so that equal reports get the same one, today or after a restart.
 std::string make_record_id(const protocol::SessionReport& report, std::string_view relay)
 {
     const std::string name = fmt::format("{}\n{}\n{}\n{}", relay, report.call_id, report.from_tag,
                                          report.start_time.value_or(0));
     return fmt::format("{:016x}{:016x}", hash(name), hash(name, 0x6c62272e07bb0142U));
-}
-
-/// Of a record that we make without the relay. The same when a kill -9 came between the record and
-/// the end of its session, and the next run makes it again.
-std::string lost_record_id(const Session& session, std::string_view relay)
-{
-    return fmt::format("lost-{:x}-{:016x}", session.created.time_since_epoch().count(),
-                       hash(fmt::format("{}\n{}\n{}", relay, session.call_id, session.from_tag)));
 }
 
 /// Answered streams, all of which ICE did not choose: the media went another way, nothing timed
@@ -51,6 +43,11 @@ bool only_unselected(const protocol::SessionReport& report)
 }
 
 } // namespace
+
+bool is_left_by_ice(const protocol::SessionReport& report)
+{
+    return report.all_streams_ice.value_or(only_unselected(report));
+}
 
 RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)
 {
@@ -65,9 +62,9 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
         return;
     }
     report.dialog_id = known ? known->dialog_id : std::string();
-    if (end == End::timed_out && !report.all_streams_ice)
-        report.all_streams_ice = only_unselected(report);
-    report.timed_out = end == End::timed_out && !(report.all_streams_ice.value_or(false));
+    if (end == End::timed_out)
+        report.all_streams_ice = is_left_by_ice(report);
+    report.timed_out = end == End::timed_out && !*report.all_streams_ice;
     if (report.record_id.empty())
         report.record_id = make_record_id(report, relay);
     const std::uint64_t name = hash(report.record_id);
@@ -97,9 +94,7 @@ void RecordDesk::put_lost(const Session& session, End end, std::string_view rela
 {
     log::warning("session {}: relay {} does not have it any more, its statistics are lost",
                  text::printable(session.call_id, 80), relay);
-    protocol::SessionReport report = make_lost_report(session, now);
-    report.record_id = lost_record_id(session, relay);
-    put(std::move(report), end, &session, relay, {});
+    put(make_lost_report(session, now), end, &session, relay, {});
 }
 
 } // namespace mediaproxy::dispatcher

@@ -86,10 +86,9 @@ class OverTheNetwork(KeptCalls):
             relay_settings(
                 certs,
                 "r1",
-                [self.dispatcher],
-                dispatchers=[self.cable.endpoint],
+                [self.cable.endpoint],
                 save_interval=1,
-                stream_timeout=3,
+                idle_timeout=3,
             ),
         )
         self.addCleanup(self.relay.kill)
@@ -171,14 +170,14 @@ class OverTheNetwork(KeptCalls):
     def test_a_call_that_ends_while_the_dispatcher_is_down_outlives_the_relay(self):
         self.talking("nobody")
         self.dispatcher.kill()
-        self.await_saved(self.relay, "no-traffic timeout")
+        self.await_saved(self.relay, "conntrack timeout")
         self.relay.kill()
         self.dispatcher.start()
         self.relay.launch()
         record = self.record_of(self.dispatcher, "nobody")
         self.assertNotIn("lost", record)
         self.assertIs(record["timed_out"], True)
-        self.assertEqual(record["streams"][0]["status"], "no-traffic timeout")
+        self.assertEqual(record["streams"][0]["status"], "conntrack timeout")
         self.nothing_is_left()
 
     def test_a_removal_whose_answer_is_lost_with_the_link(self):

@@ -23,11 +23,11 @@ class LossMatrix(unittest.TestCase):
         self.folder = runs.folder("losses")
         self.certs = make_certs(self.folder / "tls")
 
-    def cell(self, number, fault, phase):
+    def cell(self, number, fault, phase, **changes):
         folder = self.folder / str(number)
         folder.mkdir()
         low = 40000 + 900 * number
-        place = losses.Place(folder, self.certs, f"{low}:{low + 900}")
+        place = losses.Place(folder, self.certs, f"{low}:{low + 900}", **changes)
         try:
             return losses.run(place, phase, FAULTS[fault])
         finally:
@@ -52,3 +52,11 @@ class LossMatrix(unittest.TestCase):
                 self.assertEqual(outcome.missing, [])
                 self.assertEqual(outcome.doubled, [])
                 self.assertEqual(outcome.unexpected, [])
+
+    def test_without_the_spool_on_disk_records_are_lost(self):
+        """The control: the matrix can show a loss."""
+        fault = "database stopped, dispatcher kill -9"
+        outcome = self.cell(0, fault, "remove", spool="memory")
+        print(f"\n{fault}, the spool in memory: {outcome}", flush=True)
+        self.assertGreater(len(outcome.missing), 0)
+        self.assertEqual(outcome.doubled, [])
