@@ -78,9 +78,8 @@ Failure Connection::wait(short events, Clock::time_point deadline) const
     };
     while (true) {
         const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now());
-        const int ready =
-            ::poll(watched.data(), watched.size(), static_cast<int>(std::max<std::int64_t>(
-                                                       left.count(), 0)));
+        const int ready = ::poll(watched.data(), watched.size(),
+                                 static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready < 0)
@@ -143,9 +142,8 @@ Failure Connection::send(const Statement& statement)
         sizes.push_back(static_cast<int>(value.size()));
     }
     const std::vector<int> formats(values.size(), binary_format);
-    if (PQsendQueryParams(connection_.get(), statement.sql.c_str(),
-                          static_cast<int>(values.size()), nullptr, values.data(), sizes.data(),
-                          formats.data(), text_format) != 1)
+    if (PQsendQueryParams(connection_.get(), statement.sql.c_str(), static_cast<int>(values.size()),
+                          nullptr, values.data(), sizes.data(), formats.data(), text_format) != 1)
         return lost();
     return {};
 }

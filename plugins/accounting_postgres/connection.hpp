@@ -55,9 +55,9 @@ public:
     bool is_open() const { return connection_ != nullptr; }
     void close() { connection_.reset(); }
 
-    /// Runs the statements in order in one round trip, up to the first that fails; `results` has one
-    /// for each that succeeded. `timeout`: between two answers. A failure that the server did not
-    /// tell closes the connection.
+    /// Runs the statements in order in one round trip, up to the first that fails; `results` has
+    /// one for each that succeeded. `timeout`: between two answers. A failure that the server did
+    /// not tell closes the connection.
     Failure run(std::span<const Statement> statements, std::vector<Result>& results,
                 Milliseconds timeout);
 

@@ -106,7 +106,9 @@ std::vector<Connection::Setting> connection_settings(const Options& options)
     return settings;
 }
 
-Driver::Driver(Options options) : options_(std::move(options)) {}
+Driver::Driver(Options options) : options_(std::move(options))
+{
+}
 
 std::string Driver::place() const
 {
@@ -166,17 +168,12 @@ SqlOutcome Driver::commit()
     return outcome;
 }
 
-void Driver::rollback() noexcept
+void Driver::rollback()
 {
-    if (std::exchange(transaction_, Transaction::none) != Transaction::begun)
-        return;
-    try {
-        std::vector<Result> results;
-        if (!send({{"ROLLBACK", {}}}, results).ok())
-            connection_.close();
-    } catch (...) {
+    std::vector<Result> results;
+    if (std::exchange(transaction_, Transaction::none) == Transaction::begun &&
+        !send({{"ROLLBACK", {}}}, results).ok())
         connection_.close();
-    }
 }
 
 SqlOutcome Driver::run(const std::string& sql, std::span<const SqlValue> values, SqlResult* result)

@@ -27,7 +27,7 @@ public:
     void disconnect() noexcept override;
     plugin_support::SqlOutcome begin() override;
     plugin_support::SqlOutcome commit() override;
-    void rollback() noexcept override;
+    void rollback() override;
     plugin_support::SqlOutcome run(const std::string& sql,
                                    std::span<const plugin_support::SqlValue> values,
                                    plugin_support::SqlResult* result) override;

@@ -43,16 +43,6 @@ const SqlDialect postgres_dialect = {
     .rows_per_statement = 100,
 };
 
-namespace
-{
-
-std::string characters(std::size_t count)
-{
-    return " VARCHAR(" + std::to_string(count) + ")";
-}
-
-} // namespace
-
 SqlText::SqlText(TableNames names, const SqlDialect& dialect)
     : names_(std::move(names)), dialect_(dialect)
 {
@@ -78,6 +68,10 @@ std::string SqlText::placeholders(std::size_t first, std::size_t count) const
 std::vector<std::string> SqlText::definition() const
 {
     constexpr ColumnSizes sizes;
+    const auto characters = [&](std::size_t count) {
+        return " " + std::string(dialect_.text) + "(" + std::to_string(count) + ")";
+    };
+    const std::string nullable(dialect_.nullable);
     const std::string table = quoted(names_.table);
     const std::string index = quoted(names_.table + "_callid_idx");
     const std::string absent = dialect_.if_not_exists ? "IF NOT EXISTS " : "";
@@ -91,7 +85,7 @@ std::vector<std::string> SqlText::definition() const
                        std::string(dialect_.key) + ", " + quoted(names_.call_id) +
                        characters(sizes.call_id) + " NOT NULL, " + quoted(names_.from_tag) +
                        characters(sizes.from_tag) + " NOT NULL, " + quoted(names_.to_tag) +
-                       characters(sizes.to_tag) + ", " + quoted(names_.info) + " " +
+                       characters(sizes.to_tag) + nullable + ", " + quoted(names_.info) + " " +
                        std::string(dialect_.bytes) + ", " + quoted("record_id") +
                        characters(sizes.record_id) + " UNIQUE";
     if (!part.empty())

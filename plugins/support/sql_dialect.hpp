@@ -21,8 +21,10 @@ struct SqlDialect {
     /// The index is part of the table's definition, with so many characters of each column; 0: it
     /// is a statement of its own.
     std::size_t indexed_characters;
-    bool numbered_placeholders;     ///< $1, $2, not ?
-    std::size_t rows_per_statement; ///< at most, in an INSERT or a look
+    bool numbered_placeholders;        ///< $1, $2, not ?
+    std::size_t rows_per_statement;    ///< at most, in an INSERT or a look
+    std::string_view text = "VARCHAR"; ///< the type of the other columns, with a size behind it
+    std::string_view nullable = "";    ///< what a column says that may be NULL
 };
 
 extern const SqlDialect sqlite_dialect;

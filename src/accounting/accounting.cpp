@@ -1,12 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "accounting/accounting.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.hpp"
+#include "store/clock.hpp"
 
 namespace mediaproxy::accounting
 {
+
+namespace
+{
+
+void count_in(const store::Store::Count& count, Figures& figures)
+{
+    auto one = std::find_if(figures.back_ends.begin(), figures.back_ends.end(),
+                            [&](const BackEndFigures& each) { return each.name == count.backend; });
+    if (one == figures.back_ends.end()) {
+        one = figures.back_ends.emplace(one);
+        one->name = count.backend;
+        one->state = BackEndFigures::State::not_configured;
+    }
+    one->waiting += count.waiting;
+    one->parked += count.parked;
+    if (count.waiting == 0)
+        return;
+    const Milliseconds age{std::max<std::int64_t>(0, store::unstepped_time() - count.oldest)};
+    one->oldest_age =
+        std::max(one->oldest_age.value_or(Seconds{0}), std::chrono::duration_cast<Seconds>(age));
+}
+
+} // namespace
 
 Accounting::Accounting(store::Store& store, RetryTiming timing) : store_(store), timing_(timing)
 {
@@ -37,6 +62,7 @@ void Accounting::add(asio::io_context& io, const plugin::PluginSource& source)
     const std::string instance = plugin::instance_name(plugin::Kind::accounting, source);
     log::error("{}; the records for {} wait in the spool", backend.error().message, instance);
     instances_.push_back(instance);
+    not_loaded_.emplace(instance, backend.error().message);
 }
 
 void Accounting::add(std::unique_ptr<plugin::AccountingBackend> backend)
@@ -45,10 +71,10 @@ void Accounting::add(std::unique_ptr<plugin::AccountingBackend> backend)
     queues_.push_back(std::make_unique<Queue>(std::move(backend), store_, timing_));
 }
 
-void Accounting::take(const protocol::SessionReport& report)
+bool Accounting::take(const protocol::SessionReport& report)
 {
     if (!report.start_time || instances_.empty())
-        return;
+        return true;
     protocol::SessionReport kept = report;
     kept.owner.clear(); // matters between relay and dispatcher only
     if (kept.record_id.empty())
@@ -57,6 +83,36 @@ void Accounting::take(const protocol::SessionReport& report)
     const Result<void> put = store_.put_record(instances_, kept.record_id, json);
     if (!put)
         log::error("accounting: {}: lost accounting record: {}", put.error().message, json);
+    return put.has_value();
+}
+
+Figures Accounting::figures() const
+{
+    Figures figures;
+    const auto unwritten = store_.unwritten();
+    figures.in_memory = unwritten ? unwritten->records : 0;
+    const std::vector<store::Store::Count> counts = store_.last_count();
+    for (const std::string& instance : instances_) {
+        BackEndFigures& one = figures.back_ends.emplace_back();
+        one.name = instance;
+        one.waiting = figures.in_memory;
+        if (unwritten)
+            one.oldest_age = std::chrono::duration_cast<Seconds>(unwritten->age);
+        const auto absent = not_loaded_.find(instance);
+        if (absent == not_loaded_.end())
+            continue;
+        one.state = BackEndFigures::State::not_loaded;
+        one.last_error = absent->second;
+    }
+    for (const auto& queue : queues_) {
+        for (BackEndFigures& one : figures.back_ends) {
+            if (one.name == queue->instance())
+                queue->tell(one);
+        }
+    }
+    for (const store::Store::Count& count : counts)
+        count_in(count, figures);
+    return figures;
 }
 
 void Accounting::stop(Milliseconds grace)

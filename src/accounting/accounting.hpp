@@ -3,10 +3,12 @@
 
 #include <asio/io_context.hpp>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "accounting/figures.hpp"
 #include "accounting/queue.hpp"
 #include "base/time.hpp"
 #include "plugin/accounting_backend.hpp"
@@ -34,9 +36,16 @@ public:
     void add(asio::io_context& io, const plugin::PluginSource& source);
     void add(std::unique_ptr<plugin::AccountingBackend> backend);
 
+    /// Without any, no records are kept.
+    bool has_back_ends() const noexcept { return !instances_.empty(); }
+
     /// Keeps the report as a record for every back end; a session that was never answered
-    /// (start_time is nothing) has none. Without a record_id it is given one.
-    void take(const protocol::SessionReport& report);
+    /// (start_time is nothing) has none. Without a record_id it is given one. False when there is
+    /// no room for it any more; then it is in the log.
+    bool take(const protocol::SessionReport& report);
+
+    /// What waits where, as of half a second ago.
+    Figures figures() const;
 
     /// Lets the back ends write what waits, for at most `grace`; then cancels them and joins their
     /// threads. What is left stays in the spool. Blocks.
@@ -47,6 +56,7 @@ private:
     const RetryTiming timing_;
     std::vector<std::string> instances_;
     std::vector<std::unique_ptr<Queue>> queues_;
+    std::map<std::string, std::string, std::less<>> not_loaded_; ///< instance and reason
     std::uint64_t last_record_ = 0;
 };
 

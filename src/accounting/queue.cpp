@@ -31,8 +31,8 @@ Queue::Queue(std::unique_ptr<plugin::AccountingBackend> backend, store::Store& s
 {
     store_.listen(backend_->instance(), [this] {
         const std::lock_guard held(mutex_);
-        records_came_ = true;
-        wake_.notify_one();
+        if (!std::exchange(records_came_, true))
+            wake_.notify_one();
     });
     worker_ = std::thread([this] { run(); });
 }
@@ -90,7 +90,7 @@ void Queue::run()
             complain(spooled.error().message);
         else if (!spooled->empty())
             fine = deliver(*std::move(spooled));
-        else if (!wait_for_records())
+        else if (recover(); !wait_for_records())
             break;
         if (!fine && !wait_for_retry())
             break;
@@ -104,9 +104,7 @@ bool Queue::open()
 {
     const plugin::Outcome outcome = backend_->open();
     opened_ = outcome.ok();
-    if (opened_)
-        recover();
-    else
+    if (!opened_)
         complain(outcome.message);
     return opened_;
 }
@@ -135,6 +133,8 @@ bool Queue::deliver(std::vector<store::Store::Record> spooled)
             backend_->write(std::span(batch.pointers).subspan(first), done);
         settle(batch, first, done);
         first += done;
+        if (done > 0)
+            recover();
         if (outcome.status == MP_E_AGAIN) {
             opened_ = false;
             complain(outcome.message);
@@ -142,8 +142,6 @@ bool Queue::deliver(std::vector<store::Store::Record> spooled)
         }
         if (!outcome.ok())
             park(batch.spooled[first++], outcome.message);
-        else
-            recover();
     }
     return true;
 }
@@ -161,28 +159,55 @@ void Queue::park(const store::Store::Record& record, const std::string& reason)
     log::error("{}: record {} is refused and stays in the spool: {}", backend_->instance(),
                record.record_id, reason);
     store_.park(record.sequence, reason);
+    {
+        const std::lock_guard held(mutex_);
+        last_error_ = reason;
+    }
     last_sequence_ = std::max(last_sequence_, record.sequence);
 }
 
 void Queue::complain(const std::string& message)
 {
-    if (std::exchange(complaint_, message) != message)
-        log::error("{}: {}; records wait in the spool", backend_->instance(), message);
+    failing_ = true;
+    {
+        const std::lock_guard held(mutex_);
+        last_error_ = message;
+        if (std::exchange(complaint_, message) == message)
+            return;
+    }
+    log::error("{}: {}; records wait in the spool", backend_->instance(), message);
 }
 
+/// It took a record, or there is none that it would not take.
 void Queue::recover()
 {
     retry_ = timing_.first;
-    if (!std::exchange(complaint_, {}).empty())
-        log::warning("{}: takes records again", backend_->instance());
+    if (!std::exchange(failing_, false))
+        return;
+    {
+        const std::lock_guard held(mutex_);
+        complaint_.clear();
+    }
+    log::warning("{}: takes records again", backend_->instance());
+}
+
+void Queue::tell(BackEndFigures& figures) const
+{
+    const std::lock_guard held(mutex_);
+    if (!complaint_.empty())
+        figures.state = BackEndFigures::State::failing;
+    figures.last_error = last_error_;
 }
 
 /// False when the worker ends instead.
 bool Queue::wait_for_records()
 {
+    const auto is_ending = [&] { return phase_ != Phase::running; };
     std::unique_lock held(mutex_);
-    wake_.wait(held, [&] { return records_came_ || phase_ != Phase::running; });
-    return std::exchange(records_came_, false);
+    wake_.wait_for(held, timing_.look, [&] { return records_came_ || is_ending(); });
+    if (records_came_)
+        wake_.wait_for(held, timing_.gather, is_ending);
+    return std::exchange(records_came_, false) || !is_ending();
 }
 
 /// False when the worker ends instead: there is no time for another attempt.

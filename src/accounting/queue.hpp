@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "accounting/figures.hpp"
 #include "accounting/record.hpp"
 #include "base/time.hpp"
 #include "plugin/accounting_backend.hpp"
@@ -22,6 +23,11 @@ namespace mediaproxy::accounting
 struct RetryTiming {
     Milliseconds first{1000}; ///< doubles with each failure ...
     Milliseconds last{60000}; ///< ... up to this
+    /// Records wait so long for others to be written with, unless many wait already.
+    Milliseconds gather{50};
+    /// The spool is looked into at least so often: another process may have put refused records
+    /// back into it.
+    Milliseconds look{2000};
 };
 
 /// Takes one back end's records out of the spool and to it, in order, on a thread of its own. Holds
@@ -37,6 +43,10 @@ public:
     ~Queue();
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
+
+    const std::string& instance() const noexcept { return backend_->instance(); }
+    /// Its state and last error.
+    void tell(BackEndFigures& figures) const;
 
     /// Ends when the spool is empty or the back end fails.
     void finish();
@@ -67,13 +77,15 @@ private:
     bool opened_ = false;
     std::uint64_t last_sequence_ = 0; ///< done or parked, whether or not the store wrote so yet
     Milliseconds retry_;
-    std::string complaint_;
+    bool failing_ = false; ///< and that was logged
 
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable wake_, ended_;
     Phase phase_ = Phase::running;
     bool records_came_ = false;
     bool has_ended_ = false;
+    std::string complaint_;  ///< empty: it takes records
+    std::string last_error_; ///< the complaint, or why a record was refused
 
     std::thread worker_;
 };

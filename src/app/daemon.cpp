@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "accounting/accounting.hpp"
+#include "app/accounting_command.hpp"
 #include "app/check.hpp"
 #include "app/folders.hpp"
 #include "app/local_link.hpp"
@@ -75,6 +76,7 @@ private:
     std::optional<RoleLock> lock_;
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<accounting::Accounting> accounting_;
+    std::optional<Turn> turn_;
     std::optional<RecordsToAccounting> records_;
     std::optional<StateToStore> kept_state_;
     TlsContexts certificates_;
@@ -137,12 +139,15 @@ Result<void> Daemon::State::open()
 /// A relay alone keeps a file of its own, so that both roles may run as two processes on one host.
 Result<void> Daemon::State::open_store()
 {
-    const std::string file =
-        has_dispatcher(config_.role) ? "mediaproxyd.sqlite" : "mediaproxyd-relay.sqlite";
-    auto store = store::Store::open(config_.state_dir + "/" + file);
+    const std::string file = has_dispatcher(config_.role)
+                                 ? dispatcher_store(config_)
+                                 : config_.state_dir + "/mediaproxyd-relay.sqlite";
+    auto store = store::Store::open(file, config_.store);
     if (!store)
         return std::move(store).error();
     store_ = std::move(*store);
+    turn_.emplace(io_, *store_);
+    kept_state_.emplace(*store_, *turn_);
     return {};
 }
 
@@ -157,6 +162,7 @@ Result<void> Daemon::State::open_relay()
     environment.record_id_prefix = store_->record_id_prefix() + "r"; // each role counts by itself
     environment.control_addresses = control_addresses(config_);
     environment.version = MEDIAPROXYD_VERSION;
+    environment.store = &*kept_state_;
     auto relay = relay::Relay::create(config_.relay, std::move(environment));
     if (!relay)
         return std::move(relay).error();
@@ -170,15 +176,13 @@ Result<void> Daemon::State::open_dispatcher()
     for (const std::string& name : config_.dispatcher.accounting)
         accounting_->add(
             io_, plugin_source(config_, plugin::Kind::accounting, config_.accounting_table(name)));
-    records_.emplace(io_, *accounting_, *store_);
-    kept_state_.emplace(*store_);
+    records_.emplace(io_, *accounting_, *store_, *turn_);
     dispatcher::Dispatcher::Environment environment{.io = io_};
     environment.tls = certificates_.dispatcher;
     environment.store = &*kept_state_;
     environment.records = &*records_;
     environment.runtime_dir = config_.runtime_dir;
     environment.version = MEDIAPROXYD_VERSION;
-    environment.record_id_prefix = store_->record_id_prefix() + "d";
     auto dispatcher = dispatcher::Dispatcher::create(config_.dispatcher, std::move(environment));
     if (!dispatcher)
         return std::move(dispatcher).error();
@@ -194,6 +198,8 @@ void Daemon::State::join_roles()
                                         if (dispatcher_)
                                             dispatcher_->on_expired(link, report);
                                     });
+    // Before its list is asked for: what is missing there and was told now is not lost.
+    local_link_->tell_of_earlier_run();
     dispatcher_->attach(*local_link_);
 }
 

@@ -105,6 +105,12 @@ void LocalLink::summary(TextHandler done)
     done(to_json(relay_.summary()));
 }
 
+void LocalLink::acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done)
+{
+    relay_.acknowledge(owner_, record_ids);
+    done(true);
+}
+
 /// The counters of the fast path first; nothing when this object is gone by then.
 void LocalLink::after_refresh(std::function<void()> go_on)
 {

@@ -24,6 +24,8 @@ public:
 
     /// The relay drains: no new sessions are tried here.
     void halt() noexcept { state_ = State::halting; }
+    /// What an earlier run of this process has left for the dispatcher comes to `on_expired`.
+    void tell_of_earlier_run() { relay_.tell_local_owner(owner_); }
 
     const std::string& name() const noexcept override;
     const net::Address& address() const noexcept override { return address_; }
@@ -39,6 +41,10 @@ public:
     void sessions(ReportsHandler done) override;
     void session_page(std::uint64_t after, std::size_t most, PageHandler done) override;
     void summary(TextHandler done) override;
+    /// The relay hands out a report once; what it keeps is the copy of the call in the store.
+    bool keeps_records() const noexcept override { return true; }
+    void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override;
+    void unsent_letters(CountHandler done) override { done(std::size_t{0}); }
 
 private:
     void after_refresh(std::function<void()> go_on);

@@ -10,11 +10,13 @@
 #include <optional>
 #include <sys/resource.h>
 
+#include "app/accounting_command.hpp"
 #include "app/background.hpp"
 #include "app/check.hpp"
 #include "app/daemon.hpp"
 #include "app/log_sinks.hpp"
 #include "config/load.hpp"
+#include "conformance/examination.hpp"
 #include "plugin/library.hpp"
 
 namespace mediaproxy::app
@@ -93,6 +95,24 @@ int list_plugins(const std::string& folder)
     return EXIT_SUCCESS;
 }
 
+int check_plugin(const CommandLine& line)
+{
+    const bool right = conformance::examine(
+        {line.plugin_file, line.plugin_settings, MEDIAPROXYD_VERSION, line.patience},
+        [](std::string_view text) {
+            print(fmt::format("{}\n", text));
+            std::fflush(stdout);
+        });
+    return right ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int accounting(const CommandLine::Accounting& wanted, const config::Config& config)
+{
+    const auto done = run_accounting(
+        wanted, config, [](std::string_view text) { print(fmt::format("{}\n", text)); });
+    return done ? EXIT_SUCCESS : complain("mediaproxyd: " + done.error().message);
+}
+
 /// As many descriptors as the hard limit allows: a call takes four and more.
 void raise_descriptor_limit()
 {
@@ -161,6 +181,8 @@ int run(const CommandLine& line)
         print("mediaproxyd " MEDIAPROXYD_VERSION "\n");
         return EXIT_SUCCESS;
     }
+    if (line.action == Action::check_plugin)
+        return check_plugin(line);
     const Result<config::Config> config = load_config(line);
     if (!config)
         return complain(config.error().message);
@@ -172,6 +194,8 @@ int run(const CommandLine& line)
         return EXIT_SUCCESS;
     case Action::list_plugins:
         return list_plugins(config->plugin_dir);
+    case Action::accounting:
+        return accounting(line.accounting, *config);
     default:
         return serve(line, *config);
     }

@@ -2,51 +2,123 @@
 #include "app/store_adapters.hpp"
 
 #include <asio/post.hpp>
+#include <iterator>
+#include <utility>
 
 namespace mediaproxy::app
 {
 
-RecordsToAccounting::RecordsToAccounting(asio::io_context& io, accounting::Accounting& accounting,
-                                         store::Store& store)
-    : io_(io), accounting_(accounting), store_(store)
+void Turn::begin()
 {
-}
-
-void RecordsToAccounting::put(protocol::SessionReport&& record, std::function<void()> durable)
-{
-    accounting_.take(record);
-    if (!durable)
+    if (std::exchange(open_, true))
         return;
-    waiting_.push_back(std::move(durable));
-    if (waiting_.size() > 1)
-        return;
+    store_.hold();
     asio::post(io_, [this, alive = std::weak_ptr<int>(alive_)] {
         if (!alive.expired())
-            wait_for_commit();
+            end();
     });
 }
 
-/// One wait for all records of a turn of the loop. The writer thread only posts.
+void Turn::end()
+{
+    open_ = false;
+    store_.release();
+    if (at_end)
+        at_end();
+}
+
+/// Filled by the writer thread; emptied on the core thread, which is woken once for all that comes
+/// meanwhile. Null `io`: nobody is there any more.
+struct RecordsToAccounting::Ready {
+    std::mutex mutex;
+    asio::io_context* io;
+    Calls calls;
+
+    static void add(const std::shared_ptr<Ready>& ready, Calls&& more)
+    {
+        const std::lock_guard held(ready->mutex);
+        const bool is_first = ready->calls.empty();
+        ready->calls.insert(ready->calls.end(), std::make_move_iterator(more.begin()),
+                            std::make_move_iterator(more.end()));
+        if (is_first && ready->io)
+            asio::post(*ready->io, [ready] { ready->run(); });
+    }
+    void run()
+    {
+        Calls taken;
+        {
+            const std::lock_guard held(mutex);
+            taken.swap(calls);
+            if (!io)
+                return;
+        }
+        for (const auto& durable : taken)
+            durable();
+    }
+};
+
+RecordsToAccounting::RecordsToAccounting(asio::io_context& io, accounting::Accounting& accounting,
+                                         store::Store& store, Turn& turn)
+    : io_(io), accounting_(accounting), store_(store), turn_(turn), watch_(io, store),
+      ready_(std::make_shared<Ready>())
+{
+    ready_->io = &io_;
+    turn_.at_end = [this] { wait_for_commit(); };
+}
+
+RecordsToAccounting::~RecordsToAccounting()
+{
+    turn_.at_end = {};
+    const std::lock_guard held(ready_->mutex);
+    ready_->io = nullptr;
+}
+
+/// A record that is not taken is never durable: a relay that has it keeps it.
+void RecordsToAccounting::put(protocol::SessionReport&& record, std::function<void()> durable)
+{
+    if (!accounting_.has_back_ends())
+        return durable ? durable() : void();
+    turn_.begin();
+    if (!accounting_.take(record))
+        return;
+    watch_.on_put();
+    if (durable)
+        waiting_.push_back(std::move(durable));
+}
+
+void RecordsToAccounting::when_durable(std::function<void()> durable)
+{
+    if (!accounting_.has_back_ends())
+        return durable();
+    turn_.begin();
+    waiting_.push_back(std::move(durable));
+}
+
+/// One wait for all records of a turn of the loop.
 void RecordsToAccounting::wait_for_commit()
 {
+    if (waiting_.empty())
+        return;
     auto calls = std::make_shared<Calls>(std::exchange(waiting_, {}));
-    store_.after_commit([&io = io_, alive = std::weak_ptr<int>(alive_), calls = std::move(calls)] {
-        asio::post(io, [alive, calls] {
-            if (alive.expired())
-                return;
-            for (const auto& durable : *calls)
-                durable();
-        });
-    });
+    store_.after_commit([ready = ready_, calls] { Ready::add(ready, std::move(*calls)); });
+}
+
+accounting::Figures RecordsToAccounting::figures() const
+{
+    accounting::Figures figures = accounting_.figures();
+    figures.alarm = watch_.alarm();
+    return figures;
 }
 
 void StateToStore::save(std::string_view table, std::string_view key, std::string value)
 {
+    turn_.begin();
     store_.save(table, key, std::move(value));
 }
 
 void StateToStore::erase(std::string_view table, std::string_view key)
 {
+    turn_.begin();
     store_.erase(table, key);
 }
 

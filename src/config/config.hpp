@@ -9,6 +9,7 @@
 #include "dispatcher/options.hpp"
 #include "plugin/source.hpp"
 #include "relay/options.hpp"
+#include "store/options.hpp"
 #include "tls/options.hpp"
 
 namespace mediaproxy::config
@@ -47,6 +48,7 @@ struct Config {
         log::Level level = log::Level::info;
         LogTarget target = LogTarget::automatic;
     } log;
+    store::Options store;
     tls::Options tls;
     relay::Options relay;
     dispatcher::Options dispatcher;

@@ -48,6 +48,13 @@ void add_common(std::vector<Key>& all)
         "", "runtime_dir", path, [](auto& c) -> auto& { return c.runtime_dir; }));
     all.push_back(key(
         "", "state_dir", path, [](auto& c) -> auto& { return c.state_dir; }));
+    using Spool = store::Options::Spool;
+    const Choice<Spool> spool{{{"disk", Spool::disk}, {"memory", Spool::memory}}};
+    all.push_back(key(
+        "store", "spool", spool, [](auto& c) -> auto& { return c.store.spool; }));
+    all.push_back(key(
+        "store", "sync_interval", Fraction{},
+        [](auto& c) -> auto& { return c.store.sync_interval; }));
     all.push_back(key(
         "log", "level", level, [](auto& c) -> auto& { return c.log.level; }));
     all.push_back(key(
@@ -102,6 +109,31 @@ void add_dispatcher(std::vector<Key>& all)
         "balancing", balancing, [](auto& d) -> auto& { return d.balancing; });
     add(
         "accounting", back_ends, [](auto& d) -> auto& { return d.accounting; });
+}
+
+void add_proxy(std::vector<Key>& all)
+{
+    using Kind = protocol::ProxyKind;
+    const auto add = [&](std::string_view name, auto codec, auto place) {
+        all.push_back(key(
+            "dispatcher.proxy", name,
+            codec, [place](auto& c) -> auto& { return place(c.dispatcher.proxy); }));
+    };
+    const Choice<Kind> kind{{{"auto", Kind::automatic},
+                             {"kamailio", Kind::kamailio},
+                             {"opensips", Kind::opensips},
+                             {"opensips-3.0", Kind::opensips_3_0},
+                             {"opensips-2.4", Kind::opensips_2_4}}};
+    add(
+        "socket_path", optional_path, [](auto& p) -> auto& { return p.socket_path; });
+    add(
+        "kind", kind, [](auto& p) -> auto& { return p.kind; });
+    add(
+        "reply_path", path, [](auto& p) -> auto& { return p.reply_path; });
+    add(
+        "timeout", Fraction{}, [](auto& p) -> auto& { return p.timeout; });
+    add(
+        "retries", Count{0, 20}, [](auto& p) -> auto& { return p.retries; });
 }
 
 void add_management(std::vector<Key>& all)
@@ -176,6 +208,8 @@ void add_relay(std::vector<Key>& all)
         "traffic_sampling_period", or_off,
         [](auto& r) -> auto& { return r.traffic_sampling_period; });
     add(
+        "save_interval", or_off, [](auto& r) -> auto& { return r.save_interval; });
+    add(
         "routable_private_ranges", Networks{},
         [](auto& r) -> auto& { return r.routable_private_ranges; });
     add(
@@ -192,6 +226,7 @@ const std::vector<Key>& keys()
         std::vector<Key> list;
         add_common(list);
         add_dispatcher(list);
+        add_proxy(list);
         add_management(list);
         add_relay(list);
         return list;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dispatcher/hints.hpp"
+#include "dispatcher/receipts.hpp"
 #include "dispatcher/record_desk.hpp"
 #include "dispatcher/refusals.hpp"
 #include "dispatcher/relay_pool.hpp"
@@ -16,9 +17,9 @@ namespace mediaproxy::dispatcher
 /// What the dispatcher knows, shared by those who serve the proxy and those who serve the relays.
 struct Books {
     Books(asio::io_context& io, RelayPool::Balancing balancing, RecordSink* sink,
-          StateStore* kept_in, std::string record_id_prefix)
-        : pool(balancing, directory), saved(io, kept_in, pool),
-          records(sink, kept_in, std::move(record_id_prefix)), store(kept_in)
+          StateStore* kept_in)
+        : pool(balancing, directory), saved(io, kept_in, pool), records(sink),
+          receipts(io, pool, kept_in), store(kept_in)
     {
     }
 
@@ -35,10 +36,19 @@ struct Books {
         saved.on_changed(added);
         return added;
     }
+    /// Saved at once: when its record is durable, a restart must not take it for a living one.
     void expire(Session& session, const Now& now)
     {
         directory.set_state(session, Session::State::expired, now);
-        saved.on_changed(session);
+        saved.save(session);
+    }
+    /// Its relay does not have it any more: the record is made of what is known here.
+    void put_lost(const Session& session, RecordDesk::End end, const Now& now)
+    {
+        const std::string& relay = pool.name(session.relay);
+        records.put_lost(session, end, relay, now);
+        if (session.start_time)
+            receipts.write_off(relay, session, now);
     }
 
     SessionDirectory directory;
@@ -47,6 +57,7 @@ struct Books {
     Hints hints;
     SavedState saved;
     RecordDesk records;
+    Receipts receipts;
     StateStore* store; ///< null: none
 };
 

@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "dispatcher/books.hpp"
+#include "dispatcher/dialog_terminator.hpp"
 #include "dispatcher/management_server.hpp"
 #include "dispatcher/proxy_server.hpp"
 #include "dispatcher/reconciler.hpp"
@@ -34,12 +35,33 @@ std::string absolute_path(const std::string& path, const std::string& folder)
     return path.empty() || path.starts_with('/') || folder.empty() ? path : folder + '/' + path;
 }
 
+/// What is wrong with accounting, in few words; empty when all is well.
+std::string describe(const accounting::Figures& figures)
+{
+    std::string text;
+    if (!figures.alarm.empty())
+        text = fmt::format("; {} records in memory only: {}", figures.in_memory, figures.alarm);
+    for (const accounting::BackEndFigures& back_end : figures.back_ends) {
+        if (back_end.state != accounting::BackEndFigures::State::active && back_end.waiting > 0)
+            text += fmt::format("; {} records wait for {}", back_end.waiting, back_end.name);
+    }
+    return text;
+}
+
 /// Stable over restarts, different for each dispatcher: the host and the control socket.
 std::string default_name(const std::string& socket_path)
 {
     char host[256] = "localhost";
     ::gethostname(host, sizeof host - 1);
     return fmt::format("{}:{}", host, socket_path);
+}
+
+/// By a 200: before that there is no dialog to end. Relays of MediaProxy 4.x do not tell it from
+/// early media.
+bool is_answered(const protocol::SessionReport& report)
+{
+    return report.record_id.empty() ? report.start_time.has_value()
+                                    : report.answered_time.has_value();
 }
 
 } // namespace
@@ -50,11 +72,15 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
           books(environment.io,
                 options.balancing == "least-sessions" ? RelayPool::Balancing::least_sessions
                                                       : RelayPool::Balancing::round_robin,
-                environment.records, environment.store, environment.record_id_prefix),
+                environment.records, environment.store),
           proxies(environment.io, std::move(listener), options.request_deadline, *this),
-          removals(books, proxies),
+          removals(environment.io, books, proxies),
           updates(environment.io, books, proxies, removals, options.attempt_timeout),
-          reconciler(environment.io, books, removals, options.name, options.relay_timeout),
+          reconciler(environment.io, books, removals, options.name, options.relay_timeout,
+                     [this](const Session& session) {
+                         if (session.start_time)
+                             end_dialog(session);
+                     }),
           chores_timer(environment.io), stop_timer(environment.io)
     {
     }
@@ -68,6 +94,9 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
     void account_expired(RelayId relay, protocol::SessionReport&& report,
                          std::function<void()> durable);
 
+    Result<void> open_dialogs(const UnixListener::Access& access);
+    void end_dialog(const Session& session);
+
     void do_chores_later();
     void do_chores();
     void wait_for_end(std::chrono::steady_clock::time_point limit, std::function<void()> stopped);
@@ -79,6 +108,7 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
     RemovalDesk removals;
     UpdateDesk updates;
     Reconciler reconciler;
+    std::unique_ptr<DialogTerminator> dialogs;    ///< null: off
     std::unique_ptr<ManagementServer> management; ///< null: off
     std::unique_ptr<RelayServer> relays;          ///< null: only the relay in this process
     asio::steady_timer chores_timer, stop_timer;
@@ -135,17 +165,17 @@ void Dispatcher::State::on_expired(RelayPeer& relay, protocol::SessionReport&& r
     if (!relay.is_ours() || report.record_id.empty())
         return account_expired(id, std::move(report), {});
     const std::string record_id = report.record_id;
-    const auto seen = books.records.seen(record_id);
-    if (seen == RecordDesk::Repeat::durable)
-        return relay.acknowledge(record_id);
-    if (seen == RecordDesk::Repeat::waiting)
+    const auto seen = books.receipts.seen(record_id);
+    if (seen == Receipts::Repeat::durable)
+        return books.receipts.acknowledge(id, record_id);
+    if (seen == Receipts::Repeat::waiting)
         return;
-    books.records.on_received(record_id);
-    account_expired(id, std::move(report), [this, id, record_id] {
-        books.records.on_durable(record_id, read_clocks());
-        if (RelayPeer* const peer = books.pool.peer(id))
-            peer->acknowledge(record_id);
-    });
+    if (books.receipts.is_written_off(relay.name(), report)) {
+        log::warning("relay {}: a record that came too late, another was made without it: {}",
+                     relay.name(), protocol::to_json(report));
+        return books.receipts.acknowledge(id, record_id);
+    }
+    account_expired(id, std::move(report), books.receipts.expect(id, record_id));
 }
 
 void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&& report,
@@ -161,12 +191,47 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
     Session* session = books.directory.find_exact(report.call_id, report.from_tag);
     if (session && (session->relay != relay || session->state == Session::State::expired))
         session = nullptr;
-    const bool removed = session && session->state == Session::State::removing;
+    // Ours, to whom nobody listened when it answered a `remove`.
+    const bool removed_there = report.timed_out == false;
+    const bool removed = removed_there || (session && session->state == Session::State::removing);
+    const bool ends_dialog = session && !removed && is_answered(report) && !is_left_by_ice(report);
     books.records.put(std::move(report),
                       removed ? RecordDesk::End::removed : RecordDesk::End::timed_out, session,
                       name, std::move(durable));
-    if (session)
-        books.expire(*session, now);
+    if (!session)
+        return;
+    if (removed_there)
+        return books.erase(*session);
+    books.expire(*session, now);
+    if (ends_dialog)
+        end_dialog(*session);
+}
+
+// --- dialogs of expired calls
+
+Result<void> Dispatcher::State::open_dialogs(const UnixListener::Access& access)
+{
+    Options::Proxy wanted = options.proxy;
+    if (wanted.socket_path.empty())
+        return {};
+    wanted.socket_path = absolute_path(wanted.socket_path, environment.runtime_dir);
+    wanted.reply_path = absolute_path(wanted.reply_path, environment.runtime_dir);
+    auto opened = DialogTerminator::open(
+        environment.io, std::move(wanted), access, [this](const DialogTerminator::Dialog& dialog) {
+            const Session* const session =
+                books.directory.find_exact(dialog.call_id, dialog.from_tag);
+            return !session || session->state == Session::State::expired;
+        });
+    if (!opened)
+        return opened.error();
+    dialogs = std::move(*opened);
+    return {};
+}
+
+void Dispatcher::State::end_dialog(const Session& session)
+{
+    if (dialogs && !session.dialog_id.empty())
+        dialogs->end({session.dialog_id, session.call_id, session.from_tag});
 }
 
 // --- the passing of time
@@ -193,8 +258,8 @@ void Dispatcher::State::do_chores()
     books.refusals.age(now.mono);
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
-    removals.clean_up(now.wall - options.cleanup_dead_relays_after);
-    books.records.forget_before(now.wall - options.cleanup_dead_relays_after);
+    removals.clean_up(now.mono - options.cleanup_dead_relays_after);
+    books.receipts.forget_before(now.wall - options.cleanup_dead_relays_after, now);
 }
 
 void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit,
@@ -245,11 +310,14 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
             return relays.error();
         state.relays = std::move(*relays);
     }
+    if (auto opened = state.open_dialogs(access); !opened)
+        return opened.error();
     if (wanted.management.enabled) {
         auto management = ManagementServer::open(
             state.environment.io, wanted.management,
             absolute_path(wanted.management.socket_path, state.environment.runtime_dir), access,
-            wanted.management.use_tls ? state.environment.tls : nullptr, state.environment.version,
+            wanted.management.use_tls ? state.environment.tls : nullptr,
+            {wanted.management.framing, state.environment.version, state.environment.records},
             state.books.pool);
         if (!management)
             return management.error();
@@ -258,7 +326,7 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
     // Before any relay is attached: its list is compared with what is known.
     const Now now = read_clocks();
     state.books.saved.load(state.books.directory, state.books.pool, now);
-    state.books.records.load(now);
+    state.books.receipts.load(now);
     state.removals.load(now);
     return dispatcher;
 }
@@ -282,10 +350,8 @@ void Dispatcher::attach(RelayPeer& local)
 
 void Dispatcher::on_expired(RelayPeer& relay, const protocol::SessionReport& report)
 {
-    // It comes once only: no acknowledgement is needed.
     protocol::SessionReport copy = report;
-    const RelayId id = state_->books.pool.know(relay.name(), BootClock::now());
-    state_->account_expired(id, std::move(copy), {});
+    state_->on_expired(relay, std::move(copy));
 }
 
 std::size_t Dispatcher::session_count() const noexcept
@@ -295,8 +361,9 @@ std::size_t Dispatcher::session_count() const noexcept
 
 std::string Dispatcher::status() const
 {
-    return fmt::format("{} relays, {} sessions", state_->books.pool.connected().size(),
-                       session_count());
+    const RecordSink* const records = state_->environment.records;
+    return fmt::format("{} relays, {} sessions{}", state_->books.pool.connected().size(),
+                       session_count(), records ? describe(records->figures()) : "");
 }
 
 std::vector<net::Endpoint> Dispatcher::relay_endpoints() const
@@ -316,6 +383,8 @@ void Dispatcher::stop(std::function<void()> stopped)
         state_->relays->stop_listening();
     if (state_->management)
         state_->management->stop();
+    if (state_->dialogs)
+        state_->dialogs->stop();
     state_->chores_timer.cancel();
     state_->wait_for_end(std::chrono::steady_clock::now() + stop_patience, std::move(stopped));
 }

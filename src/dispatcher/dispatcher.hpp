@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/state_store.hpp"
 #include "dispatcher/options.hpp"
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/relay_peer.hpp"
-#include "dispatcher/state_store.hpp"
 #include "tls/context.hpp"
 
 namespace mediaproxy::dispatcher
@@ -28,7 +28,6 @@ public:
         RecordSink* records = nullptr;     ///< null: records go nowhere
         std::string runtime_dir;           ///< relative socket paths are below it
         std::string version;
-        std::string record_id_prefix; ///< unique over restarts, for records of 4.x relays
     };
     /// Binds the sockets; the error names the one that cannot be bound. Without endpoints in
     /// `options.listen` no relay can connect; the defaults are the configuration's.

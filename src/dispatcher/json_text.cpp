@@ -124,6 +124,19 @@ std::optional<std::string_view> member(std::string_view object, std::string_view
     }
 }
 
+void add_member(std::string& object, std::string_view name, std::string_view value)
+{
+    const std::size_t last = object.find_last_not_of(blanks);
+    if (last == none || object[last] != '}' || !is_object(object))
+        return;
+    std::string_view inside(object.data(), last);
+    inside.remove_prefix(std::min(inside.find('{') + 1, inside.size()));
+    skip_blanks(inside);
+    object.resize(last);
+    object.append(inside.empty() ? "\"" : ", \"").append(name).append("\": ").append(value);
+    object += '}';
+}
+
 bool is_array(std::string_view text)
 {
     return is_nest(text, '[');

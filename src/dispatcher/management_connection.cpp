@@ -4,6 +4,7 @@
 #include <asio/post.hpp>
 
 #include "base/log.hpp"
+#include "dispatcher/accounting_json.hpp"
 #include "dispatcher/json_text.hpp"
 #include "protocol/reply.hpp"
 #include "protocol/session_report.hpp"
@@ -78,6 +79,8 @@ void ManagementConnection::run(std::string_view command)
         return begin_summary();
     if (command == "sessions")
         return begin_sessions();
+    if (command == "accounting")
+        return answer_accounting();
     std::string answer(command == "version" ? std::string_view(settings_.version)
                                             : protocol::answer_error);
     answer += protocol::line_end;
@@ -149,8 +152,25 @@ void ManagementConnection::on_summary(std::uint64_t answer, std::size_t place,
         summaries_[place] = std::move(*text);
     if (--summaries_open_ > 0)
         return;
-    for (const std::string& summary : summaries_)
+    // How full the spool is stands in each: pages that know summaries know no other object.
+    const accounting::Figures figures =
+        settings_.records ? settings_.records->figures() : accounting::Figures{};
+    for (std::string& summary : summaries_) {
+        if (!figures.back_ends.empty())
+            json::add_member(summary, "accounting", to_json(figures));
         write_element(summary);
+    }
+    end_answer();
+}
+
+void ManagementConnection::answer_accounting()
+{
+    begin_answer();
+    const accounting::Figures figures =
+        settings_.records ? settings_.records->figures() : accounting::Figures{};
+    write_element(spool_to_json(figures));
+    for (const accounting::BackEndFigures& back_end : figures.back_ends)
+        write_element(to_json(back_end));
     end_answer();
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dispatcher/options.hpp"
+#include "dispatcher/record_sink.hpp"
 #include "dispatcher/relay_pool.hpp"
 #include "dispatcher/unix_stream.hpp"
 #include "protocol/request.hpp"
@@ -30,6 +31,7 @@ public:
     struct Settings {
         Framing framing = Framing::lines;
         std::string version;
+        const RecordSink* records = nullptr; ///< null: no accounting
     };
     /// `gone` is called once, when the connection is closed.
     ManagementConnection(asio::io_context& io, const RelayPool& pool, const Settings& settings,
@@ -55,6 +57,7 @@ private:
     void run(std::string_view command);
     void begin_summary();
     void on_summary(std::uint64_t answer, std::size_t place, Result<std::string> text);
+    void answer_accounting();
     void begin_sessions();
     void ask_page(std::size_t place, std::uint64_t after);
     void write_lists();

@@ -16,10 +16,10 @@ constexpr std::size_t most_clients = 128;
 } // namespace
 
 ManagementServer::ManagementServer(asio::io_context& io, const Options::Management& options,
-                                   std::shared_ptr<tls::Context> context, std::string version,
-                                   const RelayPool& pool)
-    : io_(io), context_(std::move(context)),
-      passport_(options.passport), settings_{options.framing, std::move(version)}, pool_(pool)
+                                   std::shared_ptr<tls::Context> context,
+                                   ManagementConnection::Settings settings, const RelayPool& pool)
+    : io_(io), context_(std::move(context)), passport_(options.passport),
+      settings_(std::move(settings)), pool_(pool)
 {
 }
 
@@ -31,11 +31,11 @@ ManagementServer::~ManagementServer()
 Result<std::unique_ptr<ManagementServer>>
 ManagementServer::open(asio::io_context& io, const Options::Management& options,
                        const std::string& socket_path, const UnixListener::Access& access,
-                       std::shared_ptr<tls::Context> context, std::string version,
-                       const RelayPool& pool)
+                       std::shared_ptr<tls::Context> context,
+                       ManagementConnection::Settings settings, const RelayPool& pool)
 {
     std::unique_ptr<ManagementServer> server(
-        new ManagementServer(io, options, std::move(context), std::move(version), pool));
+        new ManagementServer(io, options, std::move(context), std::move(settings), pool));
     auto door = TcpListener::open(io, "management interface", options.listen,
                                   [self = server.get()](asio::ip::tcp::socket socket) {
                                       self->on_accepted(std::move(socket));

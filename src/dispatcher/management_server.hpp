@@ -22,7 +22,7 @@ public:
     static Result<std::unique_ptr<ManagementServer>>
     open(asio::io_context& io, const Options::Management& options, const std::string& socket_path,
          const UnixListener::Access& access, std::shared_ptr<tls::Context> context,
-         std::string version, const RelayPool& pool);
+         ManagementConnection::Settings settings, const RelayPool& pool);
     ~ManagementServer();
 
     void start();
@@ -31,7 +31,7 @@ public:
 
 private:
     ManagementServer(asio::io_context& io, const Options::Management& options,
-                     std::shared_ptr<tls::Context> context, std::string version,
+                     std::shared_ptr<tls::Context> context, ManagementConnection::Settings settings,
                      const RelayPool& pool);
     void on_accepted(asio::ip::tcp::socket socket);
     std::shared_ptr<ManagementConnection> add();

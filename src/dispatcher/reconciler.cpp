@@ -10,12 +10,13 @@ namespace mediaproxy::dispatcher
 {
 
 Reconciler::Reconciler(asio::io_context& io, Books& books, RemovalDesk& removals,
-                       std::string our_name, Seconds grace)
-    : books_(books), removals_(removals), our_name_(std::move(our_name)),
+                       std::string our_name, Seconds grace,
+                       std::function<void(const Session&)> lost)
+    : books_(books), removals_(removals), our_name_(std::move(our_name)), lost_(std::move(lost)),
       verdicts_(io, grace, [this](const Verdict& verdict) {
           const auto talk = talks_.find(verdict.relay);
           if (talk != talks_.end() && talk->second.number == verdict.number)
-              settle(verdict.relay, std::exchange(doubtful_[verdict.relay], {}));
+              judge(verdict);
       })
 {
 }
@@ -80,7 +81,28 @@ void Reconciler::on_list(RelayId relay, std::uint64_t number,
     if (!peer->is_ours() || talk.place == Place::here)
         return settle(relay, missing);
     doubtful_[relay] = std::move(missing);
-    verdicts_.add({relay, number});
+    if (peer->keeps_records())
+        judge({relay, number});
+    else
+        verdicts_.add({relay, number});
+}
+
+/// Once a relay that can say so has sent every record that it has for us: not by the clock, as our
+/// own disk may be what it waits for. Of others, after the grace, all is believed to be said.
+void Reconciler::judge(const Verdict& verdict)
+{
+    RelayPeer* const peer = books_.pool.peer(verdict.relay);
+    if (!peer || !peer->keeps_records())
+        return settle(verdict.relay, std::exchange(doubtful_[verdict.relay], {}));
+    peer->unsent_letters([this, verdict](Result<std::size_t> unsent) {
+        const auto talk = talks_.find(verdict.relay);
+        if (talk == talks_.end() || talk->second.number != verdict.number)
+            return;
+        if (unsent && *unsent == 0)
+            settle(verdict.relay, std::exchange(doubtful_[verdict.relay], {}));
+        else
+            verdicts_.add(verdict);
+    });
 }
 
 void Reconciler::take_back(RelayPeer& peer, RelayId relay, const Talk& talk,
@@ -145,12 +167,11 @@ void Reconciler::settle(RelayId relay, const std::vector<Missing>& missing)
     removals_.settle(relay);
 }
 
-/// The place where its dialog will be ended, too (PROTOCOLS section 7).
 void Reconciler::lose(Session& session, const Now& now)
 {
-    books_.records.put_lost(session, RecordDesk::End::timed_out, books_.pool.name(session.relay),
-                            now);
+    books_.put_lost(session, RecordDesk::End::timed_out, now);
     books_.expire(session, now);
+    lost_(session);
 }
 
 void Reconciler::clean_up(TimePoint limit, const Now& now)
@@ -167,8 +188,7 @@ void Reconciler::clean_up(TimePoint limit, const Now& now)
         log::warning("relay {}: away for too long: its {} sessions are given up",
                      books_.pool.name(relay), left.size());
         for (Session* const session : left) {
-            books_.records.put_lost(*session, RecordDesk::End::timed_out, books_.pool.name(relay),
-                                    now);
+            lose(*session, now);
             books_.erase(*session);
         }
     }

@@ -13,7 +13,25 @@ namespace mediaproxy::dispatcher
 namespace
 {
 
-constexpr std::string_view table = "records";
+/// Within that time the same report may come by another way: `expired` and the answer to `remove`.
+constexpr std::chrono::minutes keep_recent{2};
+
+/// FNV-1a, from two beginnings: the same in every run and build.
+std::uint64_t hash(std::string_view text, std::uint64_t value = 0xcbf29ce484222325U)
+{
+    for (const char c : text)
+        value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    return value;
+}
+
+/// Of a report whose relay gives none, and of one that we make without the relay: made of what
+/// names the call, so that equal reports get the same one, today or after a restart.
+std::string make_record_id(const protocol::SessionReport& report, std::string_view relay)
+{
+    const std::string name = fmt::format("{}\n{}\n{}\n{}", relay, report.call_id, report.from_tag,
+                                         report.start_time.value_or(0));
+    return fmt::format("{:016x}{:016x}", hash(name), hash(name, 0x6c62272e07bb0142U));
+}
 
 /// Answered streams, all of which ICE did not choose: the media went another way, nothing timed
 /// out.
@@ -26,27 +44,13 @@ bool only_unselected(const protocol::SessionReport& report)
 
 } // namespace
 
-RecordDesk::RecordDesk(RecordSink* sink, StateStore* store, std::string prefix)
-    : sink_(sink), store_(store), prefix_(std::move(prefix))
+bool is_left_by_ice(const protocol::SessionReport& report)
 {
+    return report.all_streams_ice.value_or(only_unselected(report));
 }
 
-void RecordDesk::load(const Now& now)
+RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)
 {
-    if (!store_)
-        return;
-    const auto loaded = store_->load_all(table, [&](std::string_view key, std::string_view value) {
-        const auto time = text::parse_number<std::uint64_t>(value);
-        const WallTime at =
-            time ? WallTime(std::chrono::seconds(static_cast<std::int64_t>(*time))) : now.wall;
-        received_[std::string(key)] = Repeat::durable;
-        durable_.push_back({at, std::string(key)});
-    });
-    if (!loaded)
-        log::error("dispatcher: the list of acknowledged records cannot be read: {}",
-                   loaded.error().message);
-    std::sort(durable_.begin(), durable_.end(),
-              [](const auto& a, const auto& b) { return a.at < b.at; });
 }
 
 void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* known,
@@ -58,15 +62,32 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
         return;
     }
     report.dialog_id = known ? known->dialog_id : std::string();
-    if (end == End::timed_out && !report.all_streams_ice)
-        report.all_streams_ice = only_unselected(report);
-    report.timed_out = end == End::timed_out && !(report.all_streams_ice.value_or(false));
+    if (end == End::timed_out)
+        report.all_streams_ice = is_left_by_ice(report);
+    report.timed_out = end == End::timed_out && !*report.all_streams_ice;
     if (report.record_id.empty())
-        report.record_id = fmt::format("{}{}", prefix_, ++last_number_);
+        report.record_id = make_record_id(report, relay);
+    const std::uint64_t name = hash(report.record_id);
+    const TimePoint now = BootClock::now();
+    if (recent_.find(name, now)) {
+        if (durable)
+            sink_->when_durable(std::move(durable));
+        return;
+    }
+    recent_.put(name, true, now);
     if (report.relay.empty())
         report.relay = relay;
     report.owner.clear();
+    ++handed_over_;
     sink_->put(std::move(report), std::move(durable));
+}
+
+void RecordDesk::when_durable(std::function<void()> durable)
+{
+    if (sink_ && !sink_->is_late())
+        sink_->when_durable(std::move(durable));
+    else
+        durable();
 }
 
 void RecordDesk::put_lost(const Session& session, End end, std::string_view relay, const Now& now)
@@ -74,38 +95,6 @@ void RecordDesk::put_lost(const Session& session, End end, std::string_view rela
     log::warning("session {}: relay {} does not have it any more, its statistics are lost",
                  text::printable(session.call_id, 80), relay);
     put(make_lost_report(session, now), end, &session, relay, {});
-}
-
-RecordDesk::Repeat RecordDesk::seen(const std::string& record_id) const
-{
-    const auto found = received_.find(record_id);
-    return found == received_.end() ? Repeat::first : found->second;
-}
-
-void RecordDesk::on_received(const std::string& record_id)
-{
-    received_.try_emplace(record_id, Repeat::waiting);
-}
-
-void RecordDesk::on_durable(const std::string& record_id, const Now& now)
-{
-    received_[record_id] = Repeat::durable;
-    durable_.push_back({now.wall, record_id});
-    if (!store_)
-        return;
-    const auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(now.wall.time_since_epoch());
-    store_->save(table, record_id, fmt::format_int(seconds.count()).str());
-}
-
-void RecordDesk::forget_before(WallTime limit)
-{
-    while (!durable_.empty() && durable_.front().at < limit) {
-        received_.erase(durable_.front().record_id);
-        if (store_)
-            store_->erase(table, durable_.front().record_id);
-        durable_.pop_front();
-    }
 }
 
 } // namespace mediaproxy::dispatcher

@@ -2,29 +2,28 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/time.hpp"
+#include "dispatcher/aging_map.hpp"
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/session_directory.hpp"
-#include "dispatcher/state_store.hpp"
 
 namespace mediaproxy::dispatcher
 {
+
+/// The media went another way, chosen by ICE: such a session ends, but does not time out.
+bool is_left_by_ice(const protocol::SessionReport& report);
 
 /// Makes accounting records of relays' reports: exactly one for each answered session, with
 /// dialog_id, timed_out and a record_id (PROTOCOLS section 4). [core thread]
 class RecordDesk
 {
 public:
-    /// `sink` and `store` null: none. `prefix` is unique for this run of the daemon.
-    RecordDesk(RecordSink* sink, StateStore* store, std::string prefix);
-    /// The records that relays may send again after our restart.
-    void load(const Now& now);
+    /// `sink` null: none.
+    explicit RecordDesk(RecordSink* sink);
 
     enum class End {
         removed,   ///< by the proxy
@@ -37,24 +36,15 @@ public:
     /// The relay does not have it any more.
     void put_lost(const Session& session, End end, std::string_view relay, const Now& now);
 
-    /// A record that an acknowledging relay sent; it may come again.
-    enum class Repeat { first, waiting, durable };
-    Repeat seen(const std::string& record_id) const;
-    void on_received(const std::string& record_id);
-    void on_durable(const std::string& record_id, const Now& now);
-    void forget_before(WallTime limit);
+    /// How many records were handed to the sink.
+    std::uint64_t handed_over() const noexcept { return handed_over_; }
+    /// Calls `durable` when all of them are durable, at once while the sink is late.
+    void when_durable(std::function<void()> durable);
 
 private:
     RecordSink* sink_;
-    StateStore* store_;
-    std::string prefix_;
-    std::uint64_t last_number_ = 0;
-    std::unordered_map<std::string, Repeat> received_;
-    struct Received {
-        WallTime at;
-        std::string record_id;
-    };
-    std::deque<Received> durable_; ///< oldest first
+    std::uint64_t handed_over_ = 0;
+    AgingMap<bool> recent_; ///< record ids that were put
 };
 
 } // namespace mediaproxy::dispatcher

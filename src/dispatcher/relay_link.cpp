@@ -171,8 +171,11 @@ void RelayLink::on_hello(std::string_view json)
     }
     hello_ = std::move(*hello);
     const std::string features =
-        fmt::format("{},{},{}", protocol::feature_pages, protocol::feature_acknowledge,
-                    protocol::feature_owners);
+        fmt::format("{},{},{},{}", protocol::feature_pages, protocol::feature_acknowledge,
+                    protocol::feature_owners, protocol::feature_keep);
+    const auto& theirs = hello_->features;
+    keeps_records_ =
+        std::find(theirs.begin(), theirs.end(), protocol::feature_keep) != theirs.end();
     request_.headers = {{"name", settings_.dispatcher_name},
                         {"version", settings_.version},
                         {"features", features}};
@@ -267,6 +270,12 @@ void RelayLink::deliver(Handler& handler, std::string_view text)
         (*summary)(std::string(text));
     } else if (auto* const page = std::get_if<PageHandler>(&handler)) {
         deliver_page(*page, text);
+    } else if (auto* const acknowledged = std::get_if<AcknowledgedHandler>(&handler)) {
+        (*acknowledged)(text != protocol::answer_error);
+    } else if (auto* const count = std::get_if<CountHandler>(&handler)) {
+        if (const auto number = text::parse_number<std::size_t>(text))
+            return (*count)(*number);
+        (*count)(refused());
     }
 }
 
@@ -296,6 +305,10 @@ void RelayLink::fail(Handler& handler, const Error& why)
         (*text)(why);
     else if (auto* const page = std::get_if<PageHandler>(&handler))
         (*page)(why);
+    else if (auto* const acknowledged = std::get_if<AcknowledgedHandler>(&handler))
+        (*acknowledged)(false);
+    else if (auto* const count = std::get_if<CountHandler>(&handler))
+        (*count)(why);
 }
 
 /// relay_timeout after a request: a relay that has not answered is unresponsive until its next
@@ -366,12 +379,23 @@ void RelayLink::summary(TextHandler done)
     send("summary", std::move(done));
 }
 
-void RelayLink::acknowledge(std::string_view record_id)
+void RelayLink::acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done)
 {
-    if (!is_ours() || record_id.empty())
-        return;
-    request_.headers = {{"record_id", record_id}};
-    send(protocol::acknowledge_word, Nothing{});
+    if (!is_ours())
+        return done(false);
+    const std::string all = keeps_records_ ? fmt::format("{}", fmt::join(record_ids, " ")) : "";
+    for (const std::string& record_id : record_ids) {
+        request_.headers = {{"record_id", keeps_records_ ? all : record_id}};
+        if (keeps_records_ || &record_id == &record_ids.back())
+            return send(protocol::acknowledge_word, std::move(done));
+        send(protocol::acknowledge_word, Nothing{});
+    }
+}
+
+void RelayLink::unsent_letters(CountHandler done)
+{
+    request_.headers.clear();
+    send(protocol::letters_word, std::move(done));
 }
 
 // --- lists of sessions

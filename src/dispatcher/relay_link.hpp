@@ -71,7 +71,9 @@ public:
     void sessions(ReportsHandler done) override;
     void session_page(std::uint64_t after, std::size_t most, PageHandler done) override;
     void summary(TextHandler done) override;
-    void acknowledge(std::string_view record_id) override;
+    bool keeps_records() const noexcept override { return keeps_records_; }
+    void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override;
+    void unsent_letters(CountHandler done) override;
 
 private:
     struct FirstList {
@@ -79,7 +81,7 @@ private:
     struct Nothing {
     }; ///< an answer that says nothing to us
     using Handler = std::variant<std::monostate, Nothing, FirstList, PortsHandler, ReportHandler,
-                                 TextHandler, PageHandler>;
+                                 TextHandler, PageHandler, AcknowledgedHandler, CountHandler>;
 
     void on_open() override;
     void on_bytes(std::string_view bytes) override;
@@ -109,6 +111,7 @@ private:
     std::shared_ptr<tls::Link> link_;
     std::string name_;
     std::optional<protocol::Hello> hello_; ///< a relay of ours
+    bool keeps_records_ = false;
     State state_ = State::active;
     bool closed_ = false;
     bool told_garbage_ = false;

@@ -60,8 +60,24 @@ public:
     /// The same in pieces and as text, for the management interface: at most `most` sessions behind
     /// the one numbered `after` (0 = from the start). Who cannot page gives all at once.
     virtual void session_page(std::uint64_t after, std::size_t most, PageHandler done);
-    /// A record that this relay sent as `expired` is kept here now; it may forget it.
-    virtual void acknowledge(std::string_view record_id) { (void)record_id; }
+    using AcknowledgedHandler = std::function<void(bool)>;
+    using CountHandler = std::function<void(Result<std::size_t>)>;
+    /// It keeps what it answered to a `remove`, too, until that is acknowledged, and can tell its
+    /// unsent_letters() (protocol::feature_keep).
+    virtual bool keeps_records() const noexcept { return false; }
+    /// These records, which this relay sent, are durable here; it may forget them. `done` is told
+    /// whether it has heard that.
+    virtual void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done)
+    {
+        (void)record_ids;
+        done(false);
+    }
+    /// How many reports of ended sessions it has for us and did not send yet. Ask only who
+    /// keeps_records().
+    virtual void unsent_letters(CountHandler done)
+    {
+        done(Error{Error::Code::unsupported, "it does not say"});
+    }
     /// The relay's JSON, passed on as it is.
     virtual void summary(TextHandler done) = 0;
 };

@@ -14,6 +14,8 @@ namespace
 {
 
 constexpr std::string_view table = "removals";
+/// The proxy waits so long for the record of its call to be spooled.
+constexpr Milliseconds spool_patience{200};
 
 std::string waiting_key(std::string_view relay, std::string_view call_id, std::string_view from_tag)
 {
@@ -37,7 +39,10 @@ protocol::Remove remove_of(const Session& session)
 
 } // namespace
 
-RemovalDesk::RemovalDesk(Books& books, ProxyServer& server) : books_(books), server_(server)
+RemovalDesk::RemovalDesk(asio::io_context& io, Books& books, ProxyServer& server)
+    : books_(books), server_(server), unanswered_(io, spool_patience, [this](const Ticket& ticket) {
+          server_.answer(ticket, protocol::answer_removed);
+      })
 {
 }
 
@@ -54,7 +59,7 @@ void RemovalDesk::load(const Now& now)
         }
         saved->session.relay = books_.pool.know(saved->relay, now.mono);
         const bool wanted = value.front() == 'w';
-        waiting_[std::string(key)] = {std::move(saved->session), wanted, false, false, now.wall};
+        waiting_[std::string(key)] = {std::move(saved->session), wanted, false, false, now.mono};
     };
     if (auto loaded = books_.store->load_all(table, load); !loaded)
         log::error("dispatcher: removals of the earlier run cannot be read: {}",
@@ -157,16 +162,21 @@ void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport>
     if (!job.open || job.generation != token >> 32)
         return;
     job.open = false;
+    const std::uint64_t records = books_.records.handed_over();
     switch (job.purpose) {
     case Purpose::session:
         finish_session(job, std::move(result));
         break;
     case Purpose::hinted:
-        if (result && !goes_on(*result))
+        if (result && !goes_on(*result)) {
+            auto durable = books_.receipts.expect_removed(job.relay, *result);
             books_.records.put(std::move(*result), RecordDesk::End::removed, nullptr,
-                               books_.pool.name(job.relay), {});
+                               books_.pool.name(job.relay), std::move(durable));
+        }
         break;
     case Purpose::discard:
+        if (result)
+            books_.receipts.dismiss(job.relay, *result);
         if (!result && result.error().code == Error::Code::unavailable)
             keep_unwanted(job.relay, {job.call_id, job.from_tag, job.to_tag});
         break;
@@ -174,8 +184,18 @@ void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport>
         finish_delivery(job, std::move(result));
         break;
     }
-    server_.answer(job.ticket, protocol::answer_removed);
+    if (books_.records.handed_over() == records)
+        server_.answer(job.ticket, protocol::answer_removed);
+    else if (server_.is_open(job.ticket))
+        answer_when_durable(job.ticket);
     free_jobs_.push_back(place);
+}
+
+void RemovalDesk::answer_when_durable(Ticket ticket)
+{
+    unanswered_.add(ticket);
+    books_.records.when_durable(
+        [this, ticket] { server_.answer(ticket, protocol::answer_removed); });
 }
 
 void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> result)
@@ -191,15 +211,20 @@ void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> resul
         return;
     }
     const bool expired = session && session->state == Session::State::expired;
-    if (result && !expired)
-        books_.records.put(std::move(*result), RecordDesk::End::removed, session, relay, {});
+    if (result && expired) {
+        books_.receipts.dismiss(job.relay, *result);
+    } else if (result) {
+        auto durable = books_.receipts.expect_removed(job.relay, *result);
+        books_.records.put(std::move(*result), RecordDesk::End::removed, session, relay,
+                           std::move(durable));
+    }
     if (!session)
         return;
     if (!result && !expired) {
         if (result.error().code == Error::Code::unavailable)
             keep(*session, true, now);
         else
-            books_.records.put_lost(*session, RecordDesk::End::removed, relay, now);
+            books_.put_lost(*session, RecordDesk::End::removed, now);
     }
     books_.erase(*session);
 }
@@ -220,9 +245,13 @@ void RemovalDesk::finish_delivery(Job& job, Result<protocol::SessionReport> resu
             give_up(key);
         return;
     }
-    if (waiting.wanted)
+    if (waiting.wanted) {
+        auto durable = books_.receipts.expect_removed(job.relay, *result);
         books_.records.put(std::move(*result), RecordDesk::End::removed, &waiting.session,
-                           books_.pool.name(job.relay), {});
+                           books_.pool.name(job.relay), std::move(durable));
+    } else {
+        books_.receipts.dismiss(job.relay, *result);
+    }
     forget(key);
 }
 
@@ -234,7 +263,7 @@ void RemovalDesk::keep(Session session, bool wanted, const Now& now)
     session.unsaved_place.reset();
     if (books_.store)
         books_.store->save(table, key, (wanted ? "w" : "d") + encode_session(session, relay));
-    waiting_[key] = {std::move(session), wanted, false, false, now.wall};
+    waiting_[key] = {std::move(session), wanted, false, false, now.mono};
 }
 
 void RemovalDesk::forget(const std::string& key)
@@ -248,8 +277,7 @@ void RemovalDesk::give_up(const std::string& key)
 {
     const Waiting& waiting = waiting_.at(key);
     if (waiting.wanted)
-        books_.records.put_lost(waiting.session, RecordDesk::End::removed,
-                                books_.pool.name(waiting.session.relay), read_clocks());
+        books_.put_lost(waiting.session, RecordDesk::End::removed, read_clocks());
     forget(key);
 }
 
@@ -315,7 +343,7 @@ void RemovalDesk::on_disconnected(RelayId relay)
         settled_[relay] = false;
 }
 
-void RemovalDesk::clean_up(WallTime limit)
+void RemovalDesk::clean_up(TimePoint limit)
 {
     std::vector<std::string> old;
     for (const auto& [key, waiting] : waiting_) {

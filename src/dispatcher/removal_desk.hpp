@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dispatcher/books.hpp"
+#include "dispatcher/deadline_queue.hpp"
 #include "dispatcher/proxy_server.hpp"
 
 namespace mediaproxy::dispatcher
@@ -22,7 +23,7 @@ public:
     /// What ProxyServer::remember is told for a removal.
     static constexpr std::uint64_t matter = 1;
 
-    RemovalDesk(Books& books, ProxyServer& server);
+    RemovalDesk(asio::io_context& io, Books& books, ProxyServer& server);
     /// Removals that an earlier run could not deliver.
     void load(const Now& now);
 
@@ -43,7 +44,7 @@ public:
     void settle(RelayId relay);
     void on_disconnected(RelayId relay);
     /// Tries again where a relay is connected; gives up what is older than `limit`.
-    void clean_up(WallTime limit);
+    void clean_up(TimePoint limit);
     std::size_t waiting_count() const noexcept { return waiting_.size(); }
 
 private:
@@ -67,12 +68,13 @@ private:
         bool wanted = false;  ///< its record; not that of a session that was discarded
         bool asked = false;   ///< a request is under way
         bool refused = false; ///< the relay says that it does not know the session
-        WallTime since{};
+        TimePoint since{};
     };
 
     void ask(RelayPeer& peer, Purpose purpose, RelayId relay, const protocol::Remove& remove,
              std::uint64_t session_id, Ticket ticket);
     void on_report(std::uint64_t token, Result<protocol::SessionReport> result);
+    void answer_when_durable(Ticket ticket);
     void finish_session(Job& job, Result<protocol::SessionReport> result);
     void finish_delivery(Job& job, Result<protocol::SessionReport> result);
     void keep(Session session, bool wanted, const Now& now);
@@ -87,6 +89,7 @@ private:
     std::vector<std::uint32_t> free_jobs_;
     std::unordered_map<std::string, Waiting> waiting_; ///< by relay and session
     std::vector<bool> settled_;                        ///< by relay
+    DeadlineQueue<Ticket> unanswered_;                 ///< whose record is on its way to the spool
 };
 
 } // namespace mediaproxy::dispatcher

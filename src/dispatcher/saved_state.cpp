@@ -190,15 +190,20 @@ void SavedState::take_out(Session& session)
     session.unsaved_place.reset();
 }
 
+void SavedState::save(Session& session)
+{
+    if (!store_)
+        return;
+    take_out(session);
+    session.saved = true;
+    store_->save(table, make_key(session.call_id, session.from_tag),
+                 encode_session(session, pool_.name(session.relay)));
+}
+
 void SavedState::flush()
 {
-    for (Session* const session : unsaved_) {
-        session->unsaved_place.reset();
-        session->saved = true;
-        store_->save(table, make_key(session->call_id, session->from_tag),
-                     encode_session(*session, pool_.name(session->relay)));
-    }
-    unsaved_.clear();
+    while (!unsaved_.empty())
+        save(*unsaved_.back());
 }
 
 } // namespace mediaproxy::dispatcher

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/state_store.hpp"
 #include "dispatcher/relay_pool.hpp"
 #include "dispatcher/session_directory.hpp"
-#include "dispatcher/state_store.hpp"
 
 namespace mediaproxy::dispatcher
 {
@@ -39,6 +39,8 @@ public:
     void load(SessionDirectory& directory, RelayPool& pool, const Now& now);
 
     void on_changed(Session& session);
+    /// The same, not later but now.
+    void save(Session& session);
     /// Call before it is erased from the directory.
     void on_erased(Session& session);
     /// Saves what waits.

@@ -3,6 +3,7 @@
 
 #include <rapidjson/document.h>
 
+#include "base/text.hpp"
 #include "protocol/session_report.hpp"
 
 namespace mediaproxy::protocol
@@ -95,6 +96,17 @@ Result<Hello> parse_hello(std::string_view json)
             hello.features.emplace_back(element.GetString(), element.GetStringLength());
     });
     return hello;
+}
+
+bool names_feature(std::string_view features, std::string_view feature)
+{
+    while (!features.empty()) {
+        const std::size_t comma = features.find(',');
+        if (text::trim(features.substr(0, comma)) == feature)
+            return true;
+        features.remove_prefix(comma == std::string_view::npos ? features.size() : comma + 1);
+    }
+    return false;
 }
 
 } // namespace mediaproxy::protocol

@@ -22,6 +22,18 @@ namespace mediaproxy::protocol
 ///   `{"sessions": [...], "next": N}`; N = 0: that was the last one;
 /// - an `expired` is sent again over the next connection until the request `acknowledge SEQ` with
 ///   the header `record_id` came (answered `acknowledged`).
+/// When the relay has the feature `keep-removed`, and the request `hello` names it in its header
+/// `features` (names joined by commas):
+/// - the relay keeps what it answered to a `remove` like an `expired`, when the session has a
+///   start_time, until its record_id is acknowledged. Over the next connection it comes as an
+///   `expired` with `"timed_out": false`: the proxy ended the call, and has no dialog to end;
+/// - so does, with `"lost": true`, the report of an answered session that a killed relay had;
+/// - `record_id` in an `acknowledge` may be several, with a blank between them;
+/// - `letters SEQ` is answered by the number of reports that the relay has for this dispatcher and
+///   has not sent over this connection yet. 0: of every session that ended before this answer all
+///   was said before this answer; so what is missing in the list of sessions is lost.
+/// The record_id of a session is the same in its answer to `remove`, in `expired` and in
+/// `sessions`.
 struct Hello {
     std::string name; ///< of the relay
     std::string version;
@@ -34,13 +46,17 @@ struct Hello {
 inline constexpr std::string_view feature_pages = "sessions-pages";
 inline constexpr std::string_view feature_acknowledge = "acknowledge";
 inline constexpr std::string_view feature_owners = "owners";
+inline constexpr std::string_view feature_keep = "keep-removed";
 
 inline constexpr std::string_view hello_word = "hello";
 inline constexpr std::string_view acknowledge_word = "acknowledge";
+inline constexpr std::string_view letters_word = "letters";
 
 /// One line of JSON, without its end.
 std::string to_json(const Hello& hello);
 /// Unknown keys and values are passed over; a name is needed.
 Result<Hello> parse_hello(std::string_view json);
+/// Is `feature` among the names of a dispatcher's header `features`.
+bool names_feature(std::string_view features, std::string_view feature);
 
 } // namespace mediaproxy::protocol

@@ -98,6 +98,7 @@ void DispatcherLink::on_open()
     ++connection_;
     open_ = true;
     peer_ = Peer::unknown;
+    acknowledges_removed_ = false;
     waits_for_hello_ = false;
     early_lists_.clear();
     unanswered_pings_ = 0;
@@ -130,8 +131,7 @@ void DispatcherLink::lost(const std::string& why)
     link_.reset();
     ping_timer_.cancel();
     hello_timer_.cancel();
-    for (Letter& letter : owners_.letters(owner_))
-        letter.sent = false;
+    owners_.forget_sent(owner_);
     const Milliseconds delay = std::exchange(was_good_, false)
                                    ? std::min(first_reconnect_delay, settings_.reconnect_delay)
                                    : settings_.reconnect_delay;
@@ -189,20 +189,15 @@ void DispatcherLink::send_letters()
 {
     if (!is_open() || peer_ == Peer::unknown)
         return;
-    auto& letters = owners_.letters(owner_);
     std::string lines;
     const auto add = [&](const Letter& letter) {
         lines.append("expired ").append(letter.json).append(protocol::line_end);
     };
     if (peer_ == Peer::old) {
-        for (; !letters.empty(); owners_.drop_first(owner_))
-            add(letters.front());
+        for (; !owners_.letters(owner_).empty(); owners_.drop_first(owner_))
+            add(owners_.letters(owner_).front());
     } else {
-        const std::size_t window = std::min(letters.size(), most_unacknowledged);
-        for (std::size_t i = 0; i < window; ++i) {
-            if (!std::exchange(letters[i].sent, true))
-                add(letters[i]);
-        }
+        owners_.send(owner_, most_unacknowledged, add);
     }
     if (!lines.empty())
         link_->write(lines);

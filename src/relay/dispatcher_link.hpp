@@ -89,6 +89,8 @@ private:
     void begin_list(const std::shared_ptr<Listing>& listing);
     void answer_hello(const protocol::Request& request);
     void answer_acknowledge(const protocol::Request& request);
+    void answer_letters(const protocol::Request& request);
+    void keep_removed(const protocol::SessionReport& report, std::string_view json);
     void list_more(const std::shared_ptr<Listing>& listing);
     void log_refusal(std::string_view command, std::string_view call_id, const Error& error);
 
@@ -113,6 +115,7 @@ private:
     Peer peer_ = Peer::unknown;
     bool open_ = false;
     bool stopped_ = false;
+    bool acknowledges_removed_ = false; ///< the peer: protocol::feature_keep
     bool waits_for_hello_ = false;
     bool was_good_ = false; ///< the last connection carried something
     int unanswered_pings_ = 0;

@@ -62,6 +62,7 @@ void DispatcherLink::handle(const protocol::Request& request)
         {"sessions", &DispatcherLink::answer_sessions},
         {protocol::hello_word, &DispatcherLink::answer_hello},
         {protocol::acknowledge_word, &DispatcherLink::answer_acknowledge},
+        {protocol::letters_word, &DispatcherLink::answer_letters},
     };
     if (peer_ == Peer::unknown && request.command != protocol::hello_word)
         wait_for_hello();
@@ -104,17 +105,35 @@ void DispatcherLink::answer_update(const protocol::Request& request)
 void DispatcherLink::answer_remove(const protocol::Request& request)
 {
     auto remove = protocol::parse_remove(request);
-    auto report = remove ? relay_.remove(*remove)
-                         : Result<protocol::SessionReport>(std::move(remove).error());
-    if (!report) {
-        log_refusal("remove", request.find("call_id"), report.error());
+    auto removed =
+        remove ? relay_.remove(*remove) : Result<RelayRequests::Removed>(std::move(remove).error());
+    if (!removed) {
+        log_refusal("remove", request.find("call_id"), removed.error());
         answer(*request.seq, protocol::answer_error);
         return;
     }
     append_number(out_, *request.seq);
     out_ += ' ';
-    protocol::append_json(out_, *report);
+    const std::size_t begin = out_.size();
+    protocol::append_json(out_, removed->report);
+    if (removed->ended && removed->report.start_time)
+        keep_removed(removed->report, std::string_view(out_).substr(begin));
     out_ += protocol::line_end;
+}
+
+/// The answer does not wait for the disk. Until the dispatcher says that its record is durable, the
+/// report is in the dispatcher's memory and in ours, and what the store has of the running call
+/// stays there; some milliseconds later the store has the report itself. So no single kill -9, and
+/// no cut link, loses it. To whom acknowledges nothing the answer is all that there is.
+void DispatcherLink::keep_removed(const protocol::SessionReport& report, std::string_view json)
+{
+    if (!acknowledges_removed_)
+        return owners_.forget_call(report.record_id);
+    std::string letter(json);
+    letter.back() = ',';
+    letter += " \"timed_out\": false}";
+    owners_.put(owner_, report.record_id, std::move(letter), Letter::Way::answered);
+    relay_.on_letters();
 }
 
 void DispatcherLink::answer_summary(const protocol::Request& request)
@@ -133,8 +152,9 @@ void DispatcherLink::answer_hello(const protocol::Request& request)
     owner_ = owners_.id_of(name);
     owners_.revoke(owner_);
     owners_.bequeath(address_owner_, owner_);
-    for (Letter& letter : owners_.letters(owner_))
-        letter.sent = false;
+    owners_.forget_sent(owner_);
+    acknowledges_removed_ =
+        protocol::names_feature(request.find("features"), protocol::feature_keep);
     log::info("dispatcher {}: it is {}, version {}", name_, text::printable(name, 100),
               text::printable(request.find("version"), 40));
     hello_timer_.cancel();
@@ -147,9 +167,15 @@ void DispatcherLink::answer_hello(const protocol::Request& request)
 
 void DispatcherLink::answer_acknowledge(const protocol::Request& request)
 {
-    owners_.acknowledge(owner_, request.find("record_id"));
+    for (const std::string_view record_id : text::split(request.find("record_id"), ' '))
+        owners_.acknowledge(owner_, record_id);
     answer(*request.seq, "acknowledged");
     send_letters();
+}
+
+void DispatcherLink::answer_letters(const protocol::Request& request)
+{
+    answer(*request.seq, std::to_string(owners_.unsent_count(owner_)));
 }
 
 void DispatcherLink::answer_sessions(const protocol::Request& request)

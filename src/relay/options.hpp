@@ -45,6 +45,7 @@ struct Options {
     std::string learning_policy = "first";
     Seconds dns_check_interval{60}, keepalive_interval{10}, reconnect_delay{10};
     Seconds traffic_sampling_period{15};
+    Seconds save_interval{5}; ///< of running calls' counters, for when we are killed; 0: never
     std::vector<net::Network> routable_private_ranges;
     /// [forwarding.NAME] tables in the order in which they are tried; none: all packets on the slow
     /// path.

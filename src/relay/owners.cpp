@@ -2,7 +2,7 @@
 #include "relay/owners.hpp"
 
 #include <algorithm>
-#include <iterator>
+#include <utility>
 
 #include "base/log.hpp"
 
@@ -21,7 +21,8 @@ std::size_t size_of(const Letter& letter) noexcept
 
 } // namespace
 
-Owners::Owners(std::size_t most) : owners_(1), most_(most)
+Owners::Owners(CallStore* store, std::size_t most)
+    : store_(store && store->keeps() ? store : nullptr), owners_(1), most_(most)
 {
 }
 
@@ -31,7 +32,7 @@ Owners::Id Owners::id_of(std::string_view name)
                                     [&](const Owner& owner) { return owner.name == name; });
     if (found != owners_.end())
         return static_cast<Id>(found - owners_.begin());
-    owners_.push_back({std::string(name), 0, {}});
+    owners_.emplace_back().name = name;
     return static_cast<Id>(owners_.size() - 1);
 }
 
@@ -44,11 +45,19 @@ void Owners::bequeath(Id id, Id heir)
 {
     if (id == heir || resolve(heir) == id)
         return;
-    auto& letters = owners_[id].letters;
-    auto& heirs = this->letters(heir);
-    std::move(letters.begin(), letters.end(), std::back_inserter(heirs));
-    letters.clear();
-    owners_[id].heir = heir;
+    Owner& owner = owners_[id];
+    Owner& next = owners_[resolve(heir)];
+    const TimePoint now = BootClock::now();
+    for (Letter& letter : owner.letters) {
+        set_way(owner, letter, Letter::Way::unsent);
+        ++next.unsent;
+        letter.since = now; // they are in the order of their times
+        next.letters.push_back(std::move(letter));
+        save(next, next.letters.back());
+    }
+    owner.letters.clear();
+    owner.unsent = 0;
+    owner.heir = heir;
 }
 
 void Owners::revoke(Id id)
@@ -65,12 +74,19 @@ Owners::Id Owners::resolve(Id id) const noexcept
     return id;
 }
 
-void Owners::put(Id id, std::string record_id, std::string json)
+void Owners::put(Id id, std::string record_id, std::string json, Letter::Way way)
 {
     Owner& owner = owners_[resolve(id)];
-    owner.letters.push_back({std::move(record_id), std::move(json)});
+    Letter& letter = owner.letters.emplace_back(Letter{std::move(record_id), std::move(json),
+                                                       Letter::Way::unsent, store_ == nullptr,
+                                                       BootClock::now()});
+    ++owner.unsent;
+    set_way(owner, letter, way);
     ++count_;
-    bytes_ += size_of(owner.letters.back());
+    bytes_ += size_of(letter);
+    unsaved_ += letter.saved ? 0 : 1;
+    if (way != Letter::Way::answered)
+        save(owner, letter);
     while (bytes_ > most_) {
         const auto fullest =
             std::max_element(owners_.begin(), owners_.end(), [](const Owner& a, const Owner& b) {
@@ -80,6 +96,25 @@ void Owners::put(Id id, std::string record_id, std::string json)
                    fullest->letters.front().json);
         forget(*fullest, fullest->letters.begin());
     }
+}
+
+void Owners::set_way(Owner& owner, Letter& letter, Letter::Way way)
+{
+    const auto count = [&](int step) {
+        const auto change = static_cast<std::size_t>(step);
+        owner.unsent += letter.way == Letter::Way::unsent ? change : 0;
+        owner.told += letter.way == Letter::Way::told ? change : 0;
+    };
+    count(-1);
+    letter.way = way;
+    count(1);
+}
+
+void Owners::forget_sent(Id id)
+{
+    Owner& owner = owners_[resolve(id)];
+    for (Letter& letter : owner.letters)
+        set_way(owner, letter, Letter::Way::unsent);
 }
 
 bool Owners::acknowledge(Id id, std::string_view record_id)
@@ -94,25 +129,63 @@ bool Owners::acknowledge(Id id, std::string_view record_id)
     return true;
 }
 
+void Owners::forget_call(std::string_view record_id)
+{
+    if (store_)
+        store_->erase(record_id);
+}
+
 void Owners::drop_first(Id id)
 {
     Owner& owner = owners_[resolve(id)];
     forget(owner, owner.letters.begin());
 }
 
-void Owners::log_undelivered()
+void Owners::save(const Owner& owner, Letter& letter)
 {
+    if (!store_)
+        return;
+    store_->save_letter(letter.record_id, owner.name, letter.json);
+    unsaved_ -= std::exchange(letter.saved, true) ? 0 : 1;
+}
+
+/// From the youngest on; those that an earlier call looked at need no second look.
+void Owners::save_old(TimePoint limit)
+{
+    for (Owner& owner : owners_) {
+        for (auto letter = owner.letters.rbegin(); letter != owner.letters.rend(); ++letter) {
+            if (unsaved_ == 0 || letter->since <= last_limit_)
+                break;
+            if (!letter->saved && letter->since <= limit)
+                save(owner, *letter);
+        }
+    }
+    last_limit_ = limit;
+}
+
+void Owners::keep_or_log()
+{
+    save_old(TimePoint::max());
     for (const Owner& owner : owners_) {
-        for (const Letter& letter : owner.letters)
+        if (store_ && !owner.letters.empty())
+            log::warning("dispatcher {}: not reached; {} reports of ended sessions are kept for it",
+                         owner.name, owner.letters.size());
+        for (auto letter = owner.letters.begin(); !store_ && letter != owner.letters.end();
+             ++letter)
             log::error("dispatcher {}: not reached; the report of an ended session: {}", owner.name,
-                       letter.json);
+                       letter->json);
     }
 }
 
 void Owners::forget(Owner& owner, std::deque<Letter>::iterator letter)
 {
+    owner.unsent -= letter->way == Letter::Way::unsent ? 1 : 0;
+    owner.told -= letter->way == Letter::Way::told ? 1 : 0;
     bytes_ -= size_of(*letter);
     --count_;
+    unsaved_ -= letter->saved ? 0 : 1;
+    // Also one that is not saved: the copy of the running call may be.
+    forget_call(letter->record_id);
     owner.letters.erase(letter);
 }
 

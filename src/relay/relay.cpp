@@ -127,7 +127,20 @@ Result<protocol::Ports> Relay::update(const protocol::Update& update, session::O
 
 Result<protocol::SessionReport> Relay::remove(const protocol::Remove& remove)
 {
-    return state_->remove(remove);
+    auto removed = state_->remove(remove);
+    if (!removed)
+        return std::move(removed).error();
+    return std::move(removed->report);
+}
+
+void Relay::tell_local_owner(session::OwnerId id)
+{
+    state_->tell_local_owner(id);
+}
+
+void Relay::acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids)
+{
+    state_->acknowledge(owner, record_ids);
 }
 
 protocol::RelaySummary Relay::summary() const

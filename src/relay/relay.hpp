@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/state_store.hpp"
 #include "plugin/source.hpp"
 #include "protocol/command.hpp"
 #include "protocol/reply.hpp"
@@ -32,6 +33,7 @@ public:
         std::string record_id_prefix;                 ///< unique over restarts
         std::vector<net::Endpoint> control_addresses; ///< media is never sent there
         std::string version;                          ///< the daemon's
+        StateStore* store = nullptr; ///< calls and reports over a kill -9; null: none are kept
     };
     /// Binds nothing but checks what it can: relay_ip, port range, descriptors. Logs how many
     /// streams the range and RLIMIT_NOFILE allow.
@@ -45,6 +47,10 @@ public:
     session::OwnerId
     add_local_owner(std::string name,
                     std::function<void(const protocol::SessionReport&)> on_expired);
+    /// Tells it of the sessions that an earlier run has left for it.
+    void tell_local_owner(session::OwnerId id);
+    /// The records of these sessions are durable at that owner's, ended by themselves or removed.
+    void acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids);
     /// unavailable = `halting`: draining and the session is not known.
     Result<protocol::Ports> update(const protocol::Update& update, session::OwnerId owner);
     Result<protocol::SessionReport> remove(const protocol::Remove& remove);

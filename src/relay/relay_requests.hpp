@@ -24,7 +24,13 @@ public:
     /// unavailable = draining, and the session is not known.
     virtual Result<protocol::Ports> update(const protocol::Update& update,
                                            session::OwnerId owner) = 0;
-    virtual Result<protocol::SessionReport> remove(const protocol::Remove& remove) = 0;
+    struct Removed {
+        protocol::SessionReport report;
+        bool ended = true; ///< false: a late fork was forgotten, the session lives
+    };
+    virtual Result<Removed> remove(const protocol::Remove& remove) = 0;
+    /// Letters were put that are not in the store yet.
+    virtual void on_letters() = 0;
     virtual protocol::RelaySummary summary() const = 0;
     /// See SessionTable::list.
     virtual std::uint64_t list(std::uint64_t after, std::size_t most,

@@ -21,7 +21,7 @@ constexpr Seconds stop_patience{1};
 constexpr Milliseconds stop_look{5};
 
 session::Rules rules_of(const Options& options, const std::string& record_id_prefix,
-                        Seconds idle_timeout)
+                        Seconds idle_timeout, bool tell_answered)
 {
     session::Rules rules;
     rules.stream_timeout = options.stream_timeout;
@@ -34,6 +34,7 @@ session::Rules rules_of(const Options& options, const std::string& record_id_pre
     rules.routable_private_ranges = options.routable_private_ranges;
     rules.relay_name = options.name;
     rules.record_id_prefix = record_id_prefix;
+    rules.tell_answered = tell_answered;
     return rules;
 }
 
@@ -48,12 +49,13 @@ PortPool::Limits pool_limits(std::size_t media_sockets)
 
 Relay::State::State(Options options, Environment environment, Ground ground)
     : options_(std::move(options)), environment_(std::move(environment)), started_(read_clocks()),
-      poller_(environment_.io),
+      calls_(environment_.store), owners_(&calls_), poller_(environment_.io),
       ports_(environment_.io, poller_, std::move(ground.addresses), options_.port_range,
              environment_.control_addresses, pool_limits(ground.media_sockets)),
       forwarder_(environment_.io, ports_, poller_),
-      table_(rules_of(options_, environment_.record_id_prefix, ground.idle_timeout), ports_,
-             forwarder_, environment_.first_flow_id),
+      table_(rules_of(options_, environment_.record_id_prefix, ground.idle_timeout, calls_.keeps()),
+             ports_, forwarder_, environment_.first_flow_id),
+      saver_(environment_.io, calls_, table_, owners_, options_.save_interval),
       path_(table_, ports_, forwarder_), tick_timer_(environment_.io),
       sample_timer_(environment_.io), stop_timer_(environment_.io),
       alive_(std::make_shared<bool>(true))
@@ -70,6 +72,9 @@ Result<void> Relay::State::open()
     if (auto started = poller_.start(path_); !started)
         return started;
     load_forwarding();
+    calls_.load([this](std::string record_id, std::string_view owner, std::string json) {
+        owners_.put(owners_.id_of(owner), std::move(record_id), std::move(json));
+    });
     return {};
 }
 
@@ -173,6 +178,21 @@ session::OwnerId Relay::State::add_local_owner(std::string name, OnExpired on_ex
     return id;
 }
 
+void Relay::State::tell_local_owner(session::OwnerId id)
+{
+    const OnExpired& tell = local_owners_.at(id);
+    // Not in send(): an acknowledgement may come at once, and takes the letter away.
+    std::vector<std::string> letters;
+    owners_.send(id, SIZE_MAX, [&](const Letter& letter) { letters.push_back(letter.json); });
+    for (const std::string& json : letters) {
+        if (const auto report = protocol::parse_report(json))
+            tell(*report);
+        else
+            log::error("relay {}: a report of the earlier run: {}", options_.name,
+                       report.error().message);
+    }
+}
+
 Result<protocol::Ports> Relay::State::update(const protocol::Update& update, session::OwnerId owner)
 {
     if (halting_ && !table_.knows(update.call_id, update.from_tag) &&
@@ -180,14 +200,26 @@ Result<protocol::Ports> Relay::State::update(const protocol::Update& update, ses
         return Error{Error::Code::unavailable, "the relay is halting"};
     auto ports = table_.update(update, owner, read_clocks());
     tick_later();
+    saver_.look();
     return ports;
 }
 
-Result<protocol::SessionReport> Relay::State::remove(const protocol::Remove& remove)
+Result<RelayRequests::Removed> Relay::State::remove(const protocol::Remove& remove)
 {
     auto report = table_.remove(remove, read_clocks());
+    if (!report)
+        return std::move(report).error();
+    const bool ended = !table_.knows(report->call_id, report->from_tag);
     after_session_end();
-    return report;
+    return Removed{*std::move(report), ended};
+}
+
+void Relay::State::acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids)
+{
+    for (const std::string& record_id : record_ids) {
+        if (!owners_.acknowledge(owner, record_id))
+            owners_.forget_call(record_id);
+    }
 }
 
 protocol::RelaySummary Relay::State::summary() const
@@ -224,7 +256,7 @@ std::string Relay::State::hello() const
         hello.families.push_back(address.family());
     hello.features = {std::string(protocol::feature_pages),
                       std::string(protocol::feature_acknowledge),
-                      std::string(protocol::feature_owners)};
+                      std::string(protocol::feature_owners), std::string(protocol::feature_keep)};
     return protocol::to_json(hello);
 }
 
@@ -302,10 +334,12 @@ void Relay::State::deliver(std::vector<session::Expired> expired)
         return;
     for (const session::Expired& end : expired) {
         const session::OwnerId owner = owners_.resolve(end.owner);
-        if (const auto local = local_owners_.find(owner); local != local_owners_.end())
+        const auto local = local_owners_.find(owner);
+        const bool is_local = local != local_owners_.end();
+        owners_.put(owner, end.report.record_id, protocol::to_json(end.report),
+                    is_local ? Letter::Way::told : Letter::Way::unsent);
+        if (is_local)
             local->second(end.report);
-        else
-            owners_.put(owner, end.report.record_id, protocol::to_json(end.report));
     }
     for (LinkEntry& entry : links_)
         entry.link->send_letters();
@@ -340,8 +374,11 @@ void Relay::State::stop(std::function<void()> stopped)
 
 void Relay::State::wait_until_told(TimePoint patience)
 {
-    const bool told = std::all_of(links_.begin(), links_.end(),
-                                  [](const auto& entry) { return entry.link->told_all(); });
+    const bool told =
+        std::all_of(links_.begin(), links_.end(),
+                    [](const auto& entry) { return entry.link->told_all(); }) &&
+        std::all_of(local_owners_.begin(), local_owners_.end(),
+                    [&](const auto& entry) { return owners_.letters(entry.first).empty(); });
     if (!told && BootClock::now() < patience) {
         stop_timer_.expires_after(stop_look);
         stop_timer_.async_wait([this, alive = alive_, patience](const asio::error_code& error) {
@@ -353,7 +390,8 @@ void Relay::State::wait_until_told(TimePoint patience)
     if (locator_)
         locator_->stop();
     links_.clear();
-    owners_.log_undelivered();
+    saver_.stop();
+    owners_.keep_or_log();
     forwarder_.stop();
     ports_.stop();
     tick_timer_.cancel();

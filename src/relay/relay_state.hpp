@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "relay/call_saver.hpp"
+#include "relay/call_store.hpp"
 #include "relay/dispatcher_link.hpp"
 #include "relay/dispatcher_locator.hpp"
 #include "relay/forwarder.hpp"
@@ -40,11 +42,14 @@ public:
     Result<void> open();
     void start();
     session::OwnerId add_local_owner(std::string name, OnExpired on_expired);
+    void tell_local_owner(session::OwnerId id);
+    void acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids);
     void drain(std::function<void()> drained);
     void stop(std::function<void()> stopped);
 
     Result<protocol::Ports> update(const protocol::Update& update, session::OwnerId owner) override;
-    Result<protocol::SessionReport> remove(const protocol::Remove& remove) override;
+    Result<Removed> remove(const protocol::Remove& remove) override;
+    void on_letters() override { saver_.look(); }
     protocol::RelaySummary summary() const override;
     std::uint64_t list(std::uint64_t after, std::size_t most,
                        const EachReport& each) const override;
@@ -77,12 +82,14 @@ private:
     Options options_;
     Environment environment_;
     const Now started_;
+    CallStore calls_;
     Owners owners_;
     std::map<session::OwnerId, OnExpired> local_owners_;
     MediaPoller poller_;
     PortPool ports_;
     Forwarder forwarder_;
     session::SessionTable table_;
+    CallSaver saver_;
     PacketPath path_;
     std::vector<LinkEntry> links_;
     std::unique_ptr<DispatcherLocator> locator_;

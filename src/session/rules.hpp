@@ -24,6 +24,7 @@ struct Rules {
     std::vector<net::Network> routable_private_ranges;
     std::string relay_name;       ///< for the reports
     std::string record_id_prefix; ///< unique for this run of the relay
+    bool tell_answered = false;   ///< somebody calls SessionTable::tell_answered() again and again
 };
 
 } // namespace mediaproxy::session

@@ -84,7 +84,24 @@ Result<protocol::Ports> Session::update(const protocol::Update& update, const No
                      "session " + text::printable(call_id()) + ": " + ports.error().message};
     if (!any_alive() && (was_alive || last_role_ == MessageRole::offer))
         empty_since_ = now.mono;
+    ++updates_;
     return ports;
+}
+
+std::uint64_t Session::revision() const noexcept
+{
+    std::uint64_t packets = 0, ended = 0;
+    for (const auto& stream : streams_) {
+        if (!stream->was_answered()) // it may vanish again, and no report shows it
+            continue;
+        ended += stream->alive() ? 0 : 1;
+        for (const ComponentKind kind : {ComponentKind::rtp, ComponentKind::rtcp}) {
+            for (const Party party : both_parties)
+                packets += stream->component(kind).leg(party).traffic().packets;
+        }
+    }
+    // None of them ever shrinks, so that no later state has the same sum by chance; never 0.
+    return 1 + packets + ended + updates_;
 }
 
 Result<protocol::Ports> Session::with_media(const Message& message, const Now& now)

@@ -31,6 +31,11 @@ public:
     std::string_view call_id() const noexcept { return part(0, ends_[0]); }
     std::string_view from_tag() const noexcept { return part(ends_[0], ends_[1]); }
     OwnerId owner() const noexcept { return owner_; }
+    std::uint64_t serial() const noexcept { return serial_; }
+    /// Has a start_time: a record will be made of it.
+    bool was_answered() const noexcept { return started_.has_value(); }
+    /// Another number when the report would tell more than that time has passed.
+    std::uint64_t revision() const noexcept;
 
     /// The ports for the SDP, or an error that has changed nothing.
     Result<protocol::Ports> update(const protocol::Update& update, const Now& now);
@@ -54,6 +59,7 @@ public:
     // Where a table of sessions keeps it.
     std::size_t list_slot = 0;
     std::size_t heap_index = 0;
+    std::uint64_t told_revision = 0; ///< to whoever keeps copies; 0: nothing was told
 
 private:
     struct Message;
@@ -121,6 +127,7 @@ private:
     std::uint32_t ends_[3]; ///< of the first three
     OwnerId owner_;
     std::uint64_t serial_;
+    std::uint64_t updates_ = 0; ///< that changed something, or might have
     Tags tags_;
     TagId to_tag_ = no_tag;
     MessageRole last_role_ = MessageRole::none;

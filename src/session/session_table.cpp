@@ -78,6 +78,11 @@ struct SessionTable::State {
     void add(std::unique_ptr<Session> session, const Now& now);
     void drop(Session& session) noexcept;
     Expired expired(Session& session, const Now& now);
+    static void tell(Session& session, const Now& now, const EachReport& each)
+    {
+        session.told_revision = session.revision();
+        each(session.owner(), session.report(now.mono));
+    }
 
     Surroundings shared;
     std::unordered_set<std::unique_ptr<Session>, HashSession, SameSession> sessions;
@@ -86,6 +91,11 @@ struct SessionTable::State {
     Deadlines deadlines;
     std::unordered_map<OwnerId, std::size_t> count_by_owner;
     std::uint64_t next_serial = 1;
+    struct Answered {
+        std::size_t slot;
+        std::uint64_t serial; ///< the place may have gone to another session
+    };
+    std::vector<Answered> answered; ///< and not told of yet
 };
 
 void SessionTable::State::add(std::unique_ptr<Session> session, const Now& now)
@@ -137,9 +147,12 @@ Result<protocol::Ports> SessionTable::update(const protocol::Update& update, Own
                                              const Now& now)
 {
     if (Session* known = state_->find(update.call_id, update.from_tag, update.to_tag)) {
+        const bool was_answered = known->was_answered();
         auto ports = known->update(update, now);
         if (ports)
             state_->deadlines.move(*known, known->next_deadline(now.mono));
+        if (!was_answered && known->was_answered() && state_->shared.rules.tell_answered)
+            state_->answered.push_back({known->list_slot, known->serial()});
         return ports;
     }
     if (!update.has_media)
@@ -303,6 +316,39 @@ SessionTable::list(std::uint64_t after, std::size_t most, const Now& now,
         each(session->owner(), session->report(now.mono));
     }
     return 0;
+}
+
+bool SessionTable::has_answered() const noexcept
+{
+    return !state_->answered.empty();
+}
+
+void SessionTable::tell_answered(const Now& now, const EachReport& each)
+{
+    for (const State::Answered& answered : state_->answered) {
+        Session* const session = state_->slots[answered.slot];
+        if (session && session->serial() == answered.serial)
+            state_->tell(*session, now, each);
+    }
+    state_->answered.clear();
+}
+
+std::size_t SessionTable::tell_changed(std::size_t after, std::size_t most, const Now& now,
+                                       const EachReport& each)
+{
+    const std::size_t count = state_->slots.size();
+    std::size_t slot = after;
+    for (; slot < count && slot - after < most; ++slot) {
+        Session* const session = state_->slots[slot];
+        if (session && session->was_answered() && session->told_revision != session->revision())
+            state_->tell(*session, now, each);
+    }
+    return slot < count ? slot : 0;
+}
+
+std::size_t SessionTable::place_count() const noexcept
+{
+    return state_->slots.size();
 }
 
 } // namespace mediaproxy::session

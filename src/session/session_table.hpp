@@ -106,6 +106,19 @@ public:
     list(std::uint64_t after, std::size_t most, const Now& now,
          const std::function<void(OwnerId, const protocol::SessionReport&)>& each) const;
 
+    // For who keeps copies of the reports of answered sessions, in case this process is killed.
+    using EachReport = std::function<void(OwnerId, const protocol::SessionReport&)>;
+    /// Those that were answered since the last call, and live.
+    void tell_answered(const Now& now, const EachReport& each);
+    bool has_answered() const noexcept;
+    /// Those on the `most` places behind place `after` that have changed since they were told last;
+    /// returns where to go on, 0 when that was the last place. A walk over all costs a look at
+    /// each.
+    std::size_t tell_changed(std::size_t after, std::size_t most, const Now& now,
+                             const EachReport& each);
+    /// How many places there are to walk over.
+    std::size_t place_count() const noexcept;
+
 private:
     struct State;
     std::unique_ptr<State> state_;

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "store/clock.hpp"
+
 namespace mediaproxy::store
 {
 
@@ -47,8 +49,9 @@ void Changes::erase(std::string_view table, std::string_view key, const KeysOnDi
 void Changes::put_record(const std::vector<std::string>& backends, std::string_view record_id,
                          std::string_view body)
 {
+    const std::int64_t now = unstepped_time();
     for (const std::string& backend : backends) {
-        records.push_back({backend, std::string(record_id), std::string(body)});
+        records.push_back({backend, std::string(record_id), std::string(body), now});
         record_bytes += body.size();
     }
 }

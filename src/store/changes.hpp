@@ -30,6 +30,7 @@ private:
 struct Changes {
     struct NewRecord {
         std::string backend, record_id, body;
+        std::int64_t made_at; ///< unstepped_time()
     };
     struct Parked {
         std::uint64_t sequence;

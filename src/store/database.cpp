@@ -4,24 +4,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/schema.hpp"
+
 namespace mediaproxy::store
 {
 
 namespace
 {
-
-constexpr std::uint64_t schema_version = 1;
-
-constexpr const char* schema =
-    "BEGIN IMMEDIATE;"
-    "CREATE TABLE IF NOT EXISTS state (name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
-    " PRIMARY KEY (name, key)) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS spool (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " backend TEXT NOT NULL, record_id TEXT NOT NULL, body TEXT NOT NULL, parked TEXT);"
-    "CREATE INDEX IF NOT EXISTS spool_waiting ON spool (backend, sequence) WHERE parked IS NULL;"
-    "CREATE TABLE IF NOT EXISTS starts (number INTEGER NOT NULL);"
-    "PRAGMA user_version = 1;"
-    "COMMIT";
 
 /// Runs `each` on every row of `statement`.
 template <class Each>
@@ -40,23 +29,6 @@ Result<void> for_each_row(Connection& connection, Statement& statement, Each&& e
     }
 }
 
-Result<void> make_tables(Connection& connection, const std::string& path)
-{
-    auto version = connection.prepare("PRAGMA user_version");
-    if (!version)
-        return std::move(version).error();
-    if (version->step() == Statement::Step::row && version->number(0) > schema_version)
-        return Error{Error::Code::unsupported, path + ": was made by a newer mediaproxyd"};
-    version->reset();
-    auto made =
-        connection.execute("PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 16777216");
-    if (made)
-        made = connection.execute(schema);
-    if (!made)
-        connection.roll_back();
-    return made;
-}
-
 } // namespace
 
 Result<Database> Database::open(const std::string& path)
@@ -64,7 +36,7 @@ Result<Database> Database::open(const std::string& path)
     Result<Connection> connection = Connection::open(path);
     if (!connection)
         return std::move(connection).error();
-    if (Result<void> made = make_tables(*connection, path); !made)
+    if (Result<void> made = prepare_schema(*connection, path); !made)
         return std::move(made).error();
 
     std::vector<Statement> prepared;
@@ -73,7 +45,7 @@ Result<Database> Database::open(const std::string& path)
              "COMMIT",
              "INSERT OR REPLACE INTO state (name, key, value) VALUES (?1, ?2, ?3)",
              "DELETE FROM state WHERE name = ?1 AND key = ?2",
-             "INSERT INTO spool (backend, record_id, body) VALUES (?1, ?2, ?3)",
+             "INSERT INTO spool (backend, record_id, body, made_at) VALUES (?1, ?2, ?3, ?4)",
              "DELETE FROM spool WHERE sequence = ?1",
              "UPDATE spool SET parked = ?2 WHERE sequence = ?1",
          }) {
@@ -87,17 +59,6 @@ Result<Database> Database::open(const std::string& path)
                                std::move(prepared[2]), std::move(prepared[3]),
                                std::move(prepared[4]), std::move(prepared[5]),
                                std::move(prepared[6])});
-}
-
-Result<void> Database::synchronize(Synchronous wanted)
-{
-    if (synchronous_ == wanted)
-        return {};
-    auto set = connection_.execute(wanted == Synchronous::full ? "PRAGMA synchronous = FULL"
-                                                               : "PRAGMA synchronous = NORMAL");
-    if (set)
-        synchronous_ = wanted;
-    return set;
 }
 
 /// False as soon as a statement fails.
@@ -114,6 +75,7 @@ bool Database::write(const Changes& changes)
     }
     for (const Changes::NewRecord& record : changes.records) {
         statements_.put.bind(1, record.backend).bind(2, record.record_id).bind(3, record.body);
+        statements_.put.bind(4, static_cast<std::uint64_t>(record.made_at));
         if (statements_.put.run() != Step::done)
             return false;
     }
@@ -131,10 +93,6 @@ bool Database::write(const Changes& changes)
 
 Result<void> Database::commit(const Changes& changes)
 {
-    // State may lag after a power cut: the relays tell it anew. A record has no second home.
-    if (auto set = synchronize(changes.records.empty() ? Synchronous::normal : Synchronous::full);
-        !set)
-        return set;
     const bool written = statements_.begin.run() == Statement::Step::done && write(changes) &&
                          statements_.commit.run() == Statement::Step::done;
     if (written)
@@ -146,9 +104,7 @@ Result<void> Database::commit(const Changes& changes)
 
 Result<std::uint64_t> Database::count_start(std::uint64_t least)
 {
-    auto set = synchronize(Synchronous::full);
-    if (set)
-        set = connection_.execute("BEGIN IMMEDIATE");
+    auto set = connection_.execute("BEGIN IMMEDIATE");
     if (!set)
         return std::move(set).error();
     auto read = connection_.prepare("SELECT max(number) FROM starts");
@@ -209,15 +165,41 @@ Result<std::vector<Store::Record>> Database::waiting(std::string_view backend, s
     return records;
 }
 
+Result<void> Database::raise_sequence(std::uint64_t least)
+{
+    // A row is needed for SQLite to keep a count; it never shows.
+    auto set = connection_.execute("INSERT INTO sqlite_sequence (name, seq) SELECT 'spool', 0 WHERE"
+                                   " NOT EXISTS (SELECT 1 FROM sqlite_sequence)");
+    auto raise = connection_.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?1)");
+    if (!set || !raise)
+        return set ? std::move(raise).error() : std::move(set).error();
+    if (raise->bind(1, least).run() != Statement::Step::done)
+        return connection_.error("cannot be written");
+    return {};
+}
+
 Result<std::vector<Store::Count>> Database::count()
 {
-    auto select = connection_.prepare("SELECT backend, count(*) - count(parked), count(parked) "
-                                      "FROM spool GROUP BY backend ORDER BY backend");
+    return count_spool(connection_);
+}
+
+Result<std::vector<Store::Count>> count_spool(Connection& connection)
+{
+    // Each half by its own index, which holds nothing else.
+    auto select = connection.prepare(
+        "SELECT backend, waiting, parked, coalesce((SELECT made_at FROM spool WHERE "
+        "sequence = oldest), 0) FROM (SELECT backend, sum(waiting) AS waiting, "
+        "sum(parked) AS parked, max(oldest) AS oldest FROM "
+        "(SELECT backend, count(*) AS waiting, 0 AS parked, min(sequence) AS oldest FROM spool "
+        "WHERE parked IS NULL GROUP BY backend UNION ALL "
+        "SELECT backend, 0, count(*), 0 FROM spool WHERE parked IS NOT NULL GROUP BY backend) "
+        "GROUP BY backend) ORDER BY backend");
     if (!select)
         return std::move(select).error();
     std::vector<Store::Count> counts;
-    auto read = for_each_row(connection_, *select, [&](Statement& row) {
-        counts.push_back({std::string(row.bytes(0)), row.number(1), row.number(2)});
+    auto read = for_each_row(connection, *select, [&](Statement& row) {
+        counts.push_back({std::string(row.bytes(0)), row.number(1), row.number(2),
+                          static_cast<std::int64_t>(row.number(3))});
     });
     if (!read)
         return std::move(read).error();

@@ -16,13 +16,15 @@ namespace mediaproxy::store
 class Database
 {
 public:
-    /// Makes the tables where they are missing; refuses those of a newer version.
+    /// Makes or migrates the tables; refuses those of a newer version. A damaged file is `invalid`.
     static Result<Database> open(const std::string& path);
 
-    /// One transaction, that of a group with records durable over a power cut.
+    /// One transaction. It survives the process; over a power cut when the WAL was synced since.
     Result<void> commit(const Changes& changes);
     /// A number above those of all earlier starts, at least `least`.
     Result<std::uint64_t> count_start(std::uint64_t least);
+    /// Sequence numbers go on from there at least.
+    Result<void> raise_sequence(std::uint64_t least);
 
     Result<void> load_keys(KeysOnDisk& on_disk);
     Result<void> load_all(std::string_view table, const Store::Each& each);
@@ -30,8 +32,9 @@ public:
                                                std::size_t most);
     Result<std::vector<Store::Count>> count();
 
+    Connection& connection() noexcept { return connection_; }
+
 private:
-    enum class Synchronous { unknown, normal, full };
     struct Statements {
         Statement begin, commit, save, erase, put, done, park;
     };
@@ -39,12 +42,13 @@ private:
         : connection_(std::move(connection)), statements_(std::move(statements))
     {
     }
-    Result<void> synchronize(Synchronous wanted);
     bool write(const Changes& changes);
 
     Connection connection_;
     Statements statements_; // after the connection: finished first
-    Synchronous synchronous_ = Synchronous::unknown;
 };
+
+/// Every back end that has rows in the spool behind `connection`.
+Result<std::vector<Store::Count>> count_spool(Connection& connection);
 
 } // namespace mediaproxy::store

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/sqlite.hpp"
 
+#include <chrono>
 #include <utility>
 
 namespace mediaproxy::store
@@ -18,11 +19,13 @@ int length(std::string_view bytes)
 
 } // namespace
 
-Result<Connection> Connection::open(const std::string& path)
+Result<Connection> Connection::open(const std::string& path, Access access)
 {
     sqlite3* handle = nullptr;
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
+    const int how = access == Access::read    ? SQLITE_OPEN_READONLY
+                    : access == Access::write ? SQLITE_OPEN_READWRITE
+                                              : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    const int code = sqlite3_open_v2(path.c_str(), &handle, how | SQLITE_OPEN_NOMUTEX, nullptr);
     Connection connection(handle, path);
     if (handle == nullptr)
         return Error{Error::Code::exhausted, path + ": out of memory"};
@@ -35,9 +38,11 @@ Result<Connection> Connection::open(const std::string& path)
 Error Connection::error(std::string_view doing) const
 {
     const int code = sqlite3_errcode(handle_.get());
-    return Error{code == SQLITE_BUSY || code == SQLITE_LOCKED ? Error::Code::unavailable
-                                                              : Error::Code::io,
-                 path_ + ": " + std::string(doing) + ": " + sqlite3_errmsg(handle_.get())};
+    const Error::Code kind =
+        code == SQLITE_BUSY || code == SQLITE_LOCKED     ? Error::Code::unavailable
+        : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? Error::Code::invalid
+                                                          : Error::Code::io;
+    return Error{kind, path_ + ": " + std::string(doing) + ": " + sqlite3_errmsg(handle_.get())};
 }
 
 Result<void> Connection::execute(const char* sql)
@@ -54,6 +59,59 @@ Result<Statement> Connection::prepare(std::string_view sql)
                            &handle, nullptr) != SQLITE_OK)
         return error("is not as expected");
     return Statement(handle);
+}
+
+Result<std::uint64_t> Connection::number(std::string_view sql)
+{
+    Result<Statement> statement = prepare(sql);
+    if (!statement)
+        return std::move(statement).error();
+    if (statement->step() != Statement::Step::row)
+        return error("cannot be read");
+    return statement->number(0);
+}
+
+Result<void> Connection::check(Milliseconds most)
+{
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point end = Clock::now() + most;
+    const auto too_long = [](void* limit) {
+        return Clock::now() > *static_cast<Clock::time_point*>(limit) ? 1 : 0;
+    };
+    constexpr int instructions = 10000; // some hundred microseconds
+    Result<Statement> statement = prepare("PRAGMA quick_check(1)");
+    if (!statement)
+        return std::move(statement).error();
+    sqlite3_progress_handler(handle_.get(), instructions, too_long, &end);
+    const Statement::Step step = statement->step();
+    sqlite3_progress_handler(handle_.get(), 0, nullptr, nullptr);
+    if (step == Statement::Step::row && statement->bytes(0) != "ok")
+        return Error{Error::Code::invalid,
+                     path_ + ": is damaged: " + std::string(statement->bytes(0))};
+    if (step == Statement::Step::failed && sqlite3_errcode(handle_.get()) != SQLITE_INTERRUPT)
+        return error("cannot be read");
+    return {};
+}
+
+void Connection::count_frames(std::atomic<int>& frames)
+{
+    sqlite3_wal_hook(
+        handle_.get(),
+        [](void* told, sqlite3*, const char*, int count) {
+            static_cast<std::atomic<int>*>(told)->store(count, std::memory_order_relaxed);
+            return SQLITE_OK;
+        },
+        &frames);
+}
+
+Result<void> Connection::checkpoint(Checkpoint kind)
+{
+    const int mode =
+        kind == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
+    const int code = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, mode, nullptr, nullptr);
+    if (code == SQLITE_OK || code == SQLITE_BUSY) // somebody reads: the next one will do it
+        return {};
+    return error("cannot be written");
 }
 
 void Connection::roll_back() noexcept
@@ -118,6 +176,11 @@ std::string_view Statement::bytes(int column)
 std::uint64_t Statement::number(int column)
 {
     return static_cast<std::uint64_t>(sqlite3_column_int64(handle_.get(), column));
+}
+
+bool Statement::is_null(int column)
+{
+    return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL;
 }
 
 } // namespace mediaproxy::store

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <sqlite3.h>
@@ -8,23 +9,41 @@
 #include <string_view>
 
 #include "base/result.hpp"
+#include "base/time.hpp"
 
 namespace mediaproxy::store
 {
 
 class Statement;
 
-/// A connection to an SQLite file; errors name the file. One thread at a time.
+/// A connection to an SQLite file; errors name the file, and are `invalid` when it is damaged. One
+/// thread at a time.
 class Connection
 {
 public:
-    static Result<Connection> open(const std::string& path);
+    enum class Access {
+        create, ///< reads and writes; the file is made when it is missing
+        write,  ///< the file must be there
+        read,
+    };
+    static Result<Connection> open(const std::string& path, Access access = Access::create);
 
     /// One or more statements without results.
     Result<void> execute(const char* sql);
     Result<Statement> prepare(std::string_view sql);
+    /// The first column of the first row.
+    Result<std::uint64_t> number(std::string_view sql);
     /// The transaction that a failed statement left open, if any.
     void roll_back() noexcept;
+    /// Looks through the file's structure, but no longer than that.
+    Result<void> check(Milliseconds most);
+    /// No checkpoints after commits of this connection; `frames` is told how long the WAL is.
+    void count_frames(std::atomic<int>& frames);
+    enum class Checkpoint {
+        passive, ///< copies what it can without anybody waiting
+        restart, ///< and lets the WAL begin anew; writers wait meanwhile
+    };
+    Result<void> checkpoint(Checkpoint kind);
     Error error(std::string_view doing) const;
 
 private:
@@ -56,6 +75,7 @@ public:
     /// Columns of the row; bytes are valid until the next step.
     std::string_view bytes(int column);
     std::uint64_t number(int column);
+    bool is_null(int column);
 
 private:
     struct Finish {

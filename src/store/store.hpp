@@ -4,29 +4,38 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "store/options.hpp"
 
 namespace mediaproxy::store
 {
 
 /// What must survive the process: tables of state (key -> value) and the spool of accounting
 /// records, in one SQLite file. Writes are queued and committed in groups by a writer thread, so no
-/// call blocks that does not say so; a disk that fails is logged once and tried again. Reads see
-/// what is committed. All functions may be called from any thread.
+/// call blocks that does not say so; a disk that fails is logged once and tried again. What is
+/// committed survives kill -9, and a power cut after `sync_interval`. Reads see what is committed.
+/// A damaged file is set aside and what can be read of it is saved, at the start and later. All
+/// functions may be called from any thread.
 class Store
 {
 public:
     /// Opens or makes the file, which only one process may have at a time. May block.
-    static Result<std::unique_ptr<Store>> open(const std::string& path);
+    static Result<std::unique_ptr<Store>> open(const std::string& path, Options options = {});
     /// Commits what waits, once; what cannot be written then is lost and logged.
     ~Store();
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
+
+    /// Nothing is committed until release(), so that what belongs together is committed together,
+    /// or by flush(). For one thread.
+    void hold();
+    void release();
 
     // State. Committed within some 20 ms; of the writes to a key that wait, the last one counts,
     // and a value that is erased before it was committed never touches the disk.
@@ -36,7 +45,8 @@ public:
     /// For the start, before the table is written to. Blocks.
     Result<void> load_all(std::string_view table, const Each& each);
 
-    // The spool. A record is kept, over a power cut too, until its back end is done with it.
+    // The spool. A record is committed at once, together with all that waits, and kept until its
+    // back end is done with it.
     struct Record {
         std::uint64_t sequence = 0;
         std::string record_id;
@@ -55,9 +65,19 @@ public:
     struct Count {
         std::string backend;
         std::uint64_t waiting = 0, parked = 0;
+        std::int64_t oldest = 0; ///< when the first that waits was made, as unstepped_time()
     };
     /// Every back end that has records in the spool. Blocks.
     Result<std::vector<Count>> count();
+    /// The same as it was some time ago, half a second if the spool is not huge. Does not block.
+    std::vector<Count> last_count() const;
+    struct Unwritten {
+        std::uint64_t records = 0;
+        Duration age{};     ///< of the oldest
+        std::string reason; ///< of the failure; empty: the disk may be slow
+    };
+    /// Records that are in memory only; nothing: none are.
+    std::optional<Unwritten> unwritten() const;
     /// Called from the writer thread after each commit that brought records. None: no call.
     using Listener = std::function<void()>;
     void listen(std::string backend, Listener listener);
@@ -67,6 +87,8 @@ public:
     void after_commit(std::function<void()> done);
     /// Waits until everything queued before is committed, at most that long. Blocks.
     Result<void> flush(Milliseconds most);
+    /// What is committed has been brought to the disk too.
+    bool is_synced() const;
 
     // Numbers that no earlier start of this store has given out.
     /// For session::FlowId and the like: count up from here.

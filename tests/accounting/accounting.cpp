@@ -2,12 +2,14 @@
 #include <asio/io_context.hpp>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <tuple>
 
 #include "accounting/accounting.hpp"
 #include "fakes/accounting_plugin.hpp"
 #include "fakes/captured_log.hpp"
 #include "fakes/session_report.hpp"
 #include "fakes/temporary_folder.hpp"
+#include "store/dead_letters.hpp"
 
 using namespace mediaproxy;
 using accounting::Accounting;
@@ -17,7 +19,8 @@ namespace
 {
 
 constexpr Milliseconds long_enough{20000};
-constexpr accounting::RetryTiming at_once{Milliseconds{1}, Milliseconds{5}};
+constexpr accounting::RetryTiming at_once{Milliseconds{1}, Milliseconds{5}, Milliseconds{0},
+                                          Milliseconds{50}};
 
 struct Fixture {
     Fixture() { open(); }
@@ -236,4 +239,108 @@ TEST_CASE("without a back end nothing is spooled")
     take(accounting, 1, 3);
     REQUIRE(f.store->flush(long_enough));
     CHECK(f.store->count()->empty());
+}
+
+TEST_CASE("pauses grow while a back end opens but takes no record, and say so once")
+{
+    Fixture f;
+    f.plugin.set_judge([](const std::string&) { return MP_E_AGAIN; });
+    constexpr accounting::RetryTiming growing{Milliseconds{10}, Milliseconds{10000},
+                                              Milliseconds{0}, Milliseconds{50}};
+    const auto begin = std::chrono::steady_clock::now();
+    Accounting accounting(*f.store, growing);
+    accounting.add(f.plugin.make(f.io));
+    take(accounting, 1, 1);
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.open_count() >= 6; }));
+    // 10 + 20 + 40 + 80 + 160
+    CHECK(std::chrono::steady_clock::now() - begin >= Milliseconds{310});
+    CHECK(f.log.count("no to r1; records wait in the spool") == 1);
+    CHECK(f.log.count("takes records again") == 0);
+    CHECK(accounting.figures().back_ends.at(0).state == accounting::BackEndFigures::State::failing);
+    CHECK(accounting.figures().back_ends.at(0).last_error == "no to r1");
+    f.plugin.set_judge({});
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.written_count() == 1; }));
+    accounting.stop(long_enough);
+    CHECK(f.log.count("takes records again") == 1);
+}
+
+TEST_CASE("figures tell what waits, for how long, what was refused and why")
+{
+    Fixture f;
+    using State = accounting::BackEndFigures::State;
+    REQUIRE(f.store->put_record({"accounting.gone"}, "old", "{}"));
+    f.plugin.set_judge([](const std::string& id) { return id == "r2" ? MP_E_INVALID : MP_OK; });
+    fakes::AccountingPlugin away;
+    away.set_open(MP_E_AGAIN);
+    Accounting accounting(*f.store, at_once);
+    accounting.add(f.plugin.make(f.io));
+    accounting.add(away.make(f.io, "accounting.away"));
+    plugin::PluginSource missing;
+    missing.dir = f.folder.path();
+    missing.name = "missing";
+    accounting.add(f.io, missing);
+    take(accounting, 1, 3);
+    const auto end = std::chrono::steady_clock::now() + long_enough;
+    accounting::Figures figures;
+    do
+        figures = accounting.figures();
+    while ((figures.in_memory > 0 || figures.back_ends.size() < 4 ||
+            figures.back_ends[0].parked == 0 || figures.back_ends[0].waiting > 0 ||
+            figures.back_ends[1].waiting < 3) &&
+           std::chrono::steady_clock::now() < end);
+    REQUIRE(figures.back_ends.size() == 4);
+    const auto& [fine, failing, absent, gone] = std::tie(
+        figures.back_ends[0], figures.back_ends[1], figures.back_ends[2], figures.back_ends[3]);
+    CHECK(fine.name == "accounting.fake");
+    CHECK(fine.state == State::active);
+    CHECK(fine.waiting == 0);
+    CHECK_FALSE(fine.oldest_age);
+    CHECK(fine.parked == 1);
+    CHECK(fine.last_error == "no to r2");
+    CHECK(failing.state == State::failing);
+    CHECK(failing.waiting == 3);
+    CHECK(failing.oldest_age);
+    CHECK(failing.last_error == "not today");
+    CHECK(absent.state == State::not_loaded);
+    CHECK(absent.waiting == 3);
+    CHECK(absent.last_error.find("no such file") != std::string::npos);
+    CHECK(gone.name == "accounting.gone");
+    CHECK(gone.state == State::not_configured);
+    CHECK(gone.waiting == 1);
+}
+
+TEST_CASE("a record that another process puts back into the queue is found while nothing happens")
+{
+    Fixture f;
+    f.plugin.set_judge([](const std::string& id) { return id == "r1" ? MP_E_INVALID : MP_OK; });
+    Accounting accounting(*f.store, at_once);
+    accounting.add(f.plugin.make(f.io));
+    take(accounting, 1, 2);
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.written_count() == 1; }));
+    REQUIRE(f.store->flush(long_enough));
+    f.plugin.set_judge({});
+    auto letters =
+        store::DeadLetters::open(f.folder / "state.sqlite", store::Connection::Access::write);
+    REQUIRE(letters);
+    CHECK(*letters->retry({}) == 1);
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.written_count() == 2; }));
+    accounting.stop(long_enough);
+    CHECK(f.plugin.written() == std::vector<std::string>{"r2", "r1"});
+    CHECK(f.left() == 0);
+}
+
+TEST_CASE("records that come one after the other are written together")
+{
+    Fixture f;
+    constexpr accounting::RetryTiming patient{Milliseconds{1}, Milliseconds{5}, Milliseconds{300},
+                                              Milliseconds{50}};
+    Accounting accounting(*f.store, patient);
+    accounting.add(f.plugin.make(f.io));
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.open_count() == 1; }));
+    for (int i = 1; i <= 20; ++i) {
+        take(accounting, i, i);
+        REQUIRE(f.store->flush(long_enough));
+    }
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.written_count() == 20; }));
+    CHECK(f.plugin.largest_batch() > 5);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Benchmarks: what the control path, forwarding, memory and `sessions` cost, beside a peer.
+"""Benchmarks: what the control path, accounting, forwarding, memory and `sessions` cost, beside peers.
 
 Every figure stands beside one of the same run: a null server that only answers, or a naive
 recvfrom/sendto loop. Processes are placed by the scheduler unless a row says otherwise.
@@ -18,6 +18,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import accounting  # noqa: E402
 from house import House, Process, await_true  # noqa: E402
 
 # MediaProxy 4.1 on a machine of this kind.
@@ -122,7 +123,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("only", nargs="?", choices=("control", "memory", "forwarding"),
+    parser.add_argument("only", nargs="?", choices=("control", "accounting", "memory", "forwarding"),
                         help="this part alone")
     options = parser.parse_args()
     options.build = options.build.resolve()
@@ -137,6 +138,15 @@ def main():
                  [("variant", 16, ""), ("connections", 11, ""), ("cycles_per_s", 12, ".0f"),
                   ("of_null", 8, ".2f"), ("x_mediaproxy", 12, ".1f"), ("p50_us", 8, ".0f"),
                   ("p99_us", 8, ".0f"), ("errors", 6, "")])
+        if options.only in (None, "accounting"):
+            report["accounting"] = accounting.measure(options, folder, tool)
+            show(f"Accounting: at {accounting.RATE} cycles/s offered on {accounting.CONNECTIONS} "
+                 f"connections (goal: p99 at most 1.5 times that without), and flat out on "
+                 f"{accounting.FLAT_OUT_CONNECTIONS} (goal: 0.4 of the rate, empty within 60 s)",
+                 report["accounting"],
+                 [("variant", 14, ""), ("p50_us", 8, ".0f"), ("p99_us", 8, ".0f"),
+                  ("p99_of_without", 14, ".2f"), ("delayed", 8, ""), ("flat_out", 9, ".0f"),
+                  ("rate_of_without", 15, ".2f"), ("emptied_s", 10, ".1f"), ("records", 8, "")])
         if options.only in (None, "memory"):
             report["memory"], report["sessions"] = measure_memory(options, folder, tool)
             show("Memory, both roles in one process (MediaProxy 4.1: 51 MB and 11 kB a session)",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Daemons for benchmarks: made in a temporary folder, started, looked at, stopped."""
+import json
 import os
 import pathlib
 import signal
@@ -59,7 +60,8 @@ class Process:
 class House:
     """A dispatcher and a relay: in one process, or split over TLS."""
 
-    def __init__(self, folder, build, split, accounting=False):
+    def __init__(self, folder, build, split, accounting=None):
+        """`accounting`: the tables of its back ends by name."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         self.build = pathlib.Path(build).resolve()
@@ -80,17 +82,21 @@ class House:
         await_true(lambda: '"status"' in self.ask("summary"), 20, f"no relay: see {self.folder}")
 
     def dispatcher_settings(self, link, accounting):
+        tables = {name: dict(table) for name, table in (accounting or {}).items()}
+        if "sqlite" in tables:
+            tables["sqlite"].setdefault("path", str(self.database))
         text = f"""
 [dispatcher]
 socket_path = "{self.socket}"
 listen = ["127.0.0.1:{link}"]
-accounting = [{'"sqlite"' if accounting else ''}]
+accounting = {json.dumps(list(tables))}
 [dispatcher.management]
 listen = ["127.0.0.1:{self.management}"]
 use_tls = false
 """
-        if accounting:
-            text += f'[accounting.sqlite]\npath = "{self.database}"\n'
+        for name, table in tables.items():
+            text += f"[accounting.{name}]\n"
+            text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         return text
 
     @staticmethod

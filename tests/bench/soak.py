@@ -41,7 +41,7 @@ def main():
     options = parser.parse_args()
     tool = options.build.resolve() / "tests/bench/control/bench_control"
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mediaproxyd-soak-"))
-    house = House(folder / "soak", options.build, split=True, accounting=True)
+    house = House(folder / "soak", options.build, split=True, accounting={"sqlite": {}})
     done = cycle(tool, house, options.cycles // 2)
     await_true(lambda: rows(house) == done, 60, f"{rows(house)} rows for {done} calls")
     before = house.descriptors(), house.resident()

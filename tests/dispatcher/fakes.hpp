@@ -9,7 +9,7 @@
 
 #include "dispatcher/record_sink.hpp"
 #include "dispatcher/relay_peer.hpp"
-#include "dispatcher/state_store.hpp"
+#include "fakes/state_store.hpp"
 
 /// Records as they were put; `durable` is called at once, or kept for the test to call.
 struct FakeSink : mediaproxy::dispatcher::RecordSink {
@@ -21,30 +21,20 @@ struct FakeSink : mediaproxy::dispatcher::RecordSink {
         else if (durable)
             waiting.push_back(std::move(durable));
     }
+    void when_durable(std::function<void()> durable) override
+    {
+        if (at_once)
+            durable();
+        else
+            waiting.push_back(std::move(durable));
+    }
+    bool is_late() const override { return !state.alarm.empty(); }
+    mediaproxy::accounting::Figures figures() const override { return state; }
+
     std::vector<mediaproxy::protocol::SessionReport> records;
     std::vector<std::function<void()>> waiting;
     bool at_once = true;
-};
-
-/// State in memory: outlives a dispatcher in the tests of restarts.
-struct FakeStore : mediaproxy::dispatcher::StateStore {
-    void save(std::string_view table, std::string_view key, std::string value) override
-    {
-        tables[std::string(table)][std::string(key)] = std::move(value);
-        ++saves;
-    }
-    void erase(std::string_view table, std::string_view key) override
-    {
-        tables[std::string(table)].erase(std::string(key));
-    }
-    mediaproxy::Result<void> load_all(std::string_view table, const Each& each) override
-    {
-        for (const auto& [key, value] : tables[std::string(table)])
-            each(key, value);
-        return {};
-    }
-    std::map<std::string, std::map<std::string, std::string>> tables;
-    int saves = 0;
+    mediaproxy::accounting::Figures state;
 };
 
 /// A relay in the same process that answers as the test says, at once or when it is told to.
@@ -100,7 +90,12 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
         else
             done(std::string("{\"ip\": \"") + name_ + "\", \"status\": \"active\"}");
     }
-    void acknowledge(std::string_view record_id) override { acknowledged.emplace_back(record_id); }
+    bool keeps_records() const noexcept override { return keeps; }
+    void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override
+    {
+        acknowledged.insert(acknowledged.end(), record_ids.begin(), record_ids.end());
+        done(true);
+    }
 
     mediaproxy::Result<mediaproxy::protocol::Ports>
     next_ports(const mediaproxy::protocol::Update& update)
@@ -128,7 +123,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     mediaproxy::net::Address address_ = mediaproxy::net::Address::v4({192, 0, 2, 1});
     mediaproxy::net::Address answer_address = mediaproxy::net::Address::v4({192, 0, 2, 1});
     State state_ = State::active;
-    bool ours = true, serves_v6 = false;
+    bool ours = true, serves_v6 = false, keeps = false;
     bool hold_updates = false, hold_removes = false, hold_summary = false;
     std::size_t load = 0, most_ports = 32;
     int next_port = 40000, lists = 0;

@@ -28,7 +28,7 @@ TEST_CASE("a call is made, answered and removed at the relay in the same process
     const protocol::SessionReport& record = stage.sink.records[0];
     CHECK(record.dialog_id == "1a2b:3c4d");
     CHECK(record.timed_out == false);
-    CHECK(record.record_id == "run-1-1");
+    CHECK(record.record_id.size() == 32);
     CHECK(record.relay == "here");
     CHECK(stage.ask(remove_text()) == "removed");
     CHECK(stage.sink.records.size() == 1);

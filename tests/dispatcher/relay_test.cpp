@@ -1,66 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
-#include "protocol/session_report.hpp"
-#include "stage.hpp"
+#include "scripted_relay.hpp"
 
 using namespace mediaproxy;
-
-namespace
-{
-
-std::string json_of(const std::string& call_id, const std::string& record_id = "",
-                    const std::string& owner = "")
-{
-    protocol::SessionReport report = FakePeer::report(call_id, "ftag");
-    report.record_id = record_id;
-    report.owner = owner;
-    return protocol::to_json(report);
-}
-
-/// The other end of a relay's link, line by line.
-struct Relay : Client {
-    explicit Relay(Stage& stage)
-        : Client(Client::to_port(stage.io, stage.dispatcher->relay_endpoints().at(0).port))
-    {
-    }
-    /// As MediaProxy 4: nothing is said before the first question.
-    static Relay old(Stage& stage, const std::string& sessions = "[]")
-    {
-        Relay relay(stage);
-        CHECK(relay.request() == "sessions 0\r\n\r\n");
-        relay.say("0 " + sessions);
-        relay.settle(stage);
-        return relay;
-    }
-    /// As one of ours, up to its first page.
-    static Relay ours(Stage& stage, const std::string& name, const std::string& page = "[]")
-    {
-        Relay relay(stage);
-        relay.say("hello {\"name\": \"" + name +
-                  "\", \"version\": \"9\", \"addresses\": [\"198.51.100.7\"], \"families\": [4, 6],"
-                  " \"features\": []}");
-        CHECK(relay.request() == "sessions 0\r\n\r\n");
-        CHECK(relay.request() == "hello 1\r\nname: dispatcher-1\r\nversion: 1.2.3\r\n"
-                                 "features: sessions-pages,acknowledge,owners\r\n\r\n");
-        relay.say("0 " + page);
-        relay.say("1 {\"name\": \"" + name + "\"}");
-        CHECK(relay.request() == "sessions 2\r\nafter: 0\r\nmost: 250\r\n\r\n");
-        relay.say("2 {\"sessions\": " + page + ", \"next\": 0}");
-        relay.settle(stage);
-        return relay;
-    }
-    std::string request() { return until("\r\n\r\n"); }
-    void say(const std::string& line) { send(line + "\r\n"); }
-    /// Waits until the dispatcher has read what was said: it answers a ping in its turn.
-    void settle(Stage&)
-    {
-        say("ping");
-        CHECK(line() == "pong");
-    }
-};
-
-} // namespace
 
 TEST_CASE("MediaProxy 4 hears what it knows, byte for byte")
 {
@@ -81,7 +24,7 @@ TEST_CASE("MediaProxy 4 hears what it knows, byte for byte")
     relay.say("2 " + json_of("call-1"));
     CHECK(proxy.line() == "removed");
     REQUIRE(stage.sink.records.size() == 1);
-    CHECK(stage.sink.records[0].record_id == "run-1-1");
+    CHECK(stage.sink.records[0].record_id.size() == 32);
     CHECK(stage.sink.records[0].relay == "127.0.0.1");
 }
 

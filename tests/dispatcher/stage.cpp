@@ -167,7 +167,6 @@ void Stage::start()
     environment.records = &sink;
     environment.runtime_dir = folder.path;
     environment.version = "1.2.3";
-    environment.record_id_prefix = "run-1-";
     auto made = dispatcher::Dispatcher::create(options, std::move(environment));
     if (!made)
         FAIL(made.error().message);

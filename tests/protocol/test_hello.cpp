@@ -53,3 +53,11 @@ TEST_CASE("a pong between the dispatcher's requests is a request of its own")
     }
     CHECK(reader.next(request) == RequestReader::Outcome::need_more);
 }
+
+TEST_CASE("a dispatcher names its features in one header")
+{
+    CHECK(names_feature("keep-removed", feature_keep));
+    CHECK(names_feature("acknowledge, keep-removed ,owners", feature_keep));
+    for (const std::string_view others : {"", ",", "keep", "keep-removed2", "not-keep-removed,x"})
+        CHECK_FALSE(names_feature(others, feature_keep));
+}

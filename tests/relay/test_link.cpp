@@ -20,14 +20,19 @@ struct FakeRelay : RelayRequests {
             return Error{Error::Code::unavailable, "halting"};
         return protocol::Ports{*net::Address::parse("192.0.2.1"), {40000, 0, 40004}};
     }
-    Result<protocol::SessionReport> remove(const protocol::Remove& remove) override
+    Result<Removed> remove(const protocol::Remove& remove) override
     {
         if (remove.call_id != "known")
             return Error{Error::Code::not_found, "no such session"};
-        protocol::SessionReport report;
-        report.call_id = remove.call_id;
-        return report;
+        Removed removed;
+        removed.report.call_id = remove.call_id;
+        removed.report.from_tag = remove.from_tag;
+        removed.report.record_id = "r-known";
+        removed.report.start_time = start_time;
+        removed.ended = ended;
+        return removed;
     }
+    void on_letters() override { ++letters_put; }
     protocol::RelaySummary summary() const override { return {"192.0.2.1", "1", "active"}; }
     std::uint64_t list(std::uint64_t after, std::size_t most, const EachReport& each) const override
     {
@@ -45,7 +50,9 @@ struct FakeRelay : RelayRequests {
 
     session::OwnerId last_owner = 0, owner_of_sessions = 0;
     std::string last_call;
-    bool halting = false;
+    bool halting = false, ended = true;
+    std::optional<double> start_time = 1000.5;
+    int letters_put = 0;
     std::uint64_t sessions = 0;
 };
 
@@ -86,6 +93,8 @@ TEST_CASE("requests of a 4.x dispatcher get their answers")
     CHECK(f.owners.name(f.relay.last_owner) == "disp:25060");
     f.dispatcher.say("remove 2\r\ncall_id: known\r\nfrom_tag: f\r\n\r\n");
     CHECK(f.dispatcher.wait_line("2 ")->starts_with("2 {\"call_id\": \"known\""));
+    INFO("who acknowledges nothing has nothing kept for it");
+    CHECK(f.owners.letter_count() == 0);
     f.dispatcher.say("remove 3\r\ncall_id: unknown\r\nfrom_tag: f\r\n\r\n");
     CHECK(f.dispatcher.wait_line("3 ") == "3 error");
     f.dispatcher.say("summary 4\r\n\r\n");
@@ -199,6 +208,94 @@ TEST_CASE("a dispatcher of ours is known by its name and acknowledges ended sess
     CHECK(f.dispatcher.wait_line("1 ") == "1 acknowledged");
     CHECK(f.owners.letter_count() == 0);
     CHECK(f.link->told_all());
+}
+
+namespace
+{
+
+constexpr std::string_view hello_of_keeper =
+    "hello 0\r\nname: main\r\nfeatures: acknowledge,keep-removed\r\n\r\n";
+constexpr std::string_view remove_known = "remove 1\r\ncall_id: known\r\nfrom_tag: f\r\n\r\n";
+
+} // namespace
+
+TEST_CASE("the answer to a removal is kept until its record is durable")
+{
+    Fixture f;
+    f.dispatcher.say(hello_of_keeper);
+    f.dispatcher.say(remove_known);
+    const auto answer = f.dispatcher.wait_line("1 ");
+    REQUIRE(answer);
+    INFO("the answer is what 4.x gives, and comes once");
+    CHECK(answer->find("timed_out") == std::string::npos);
+    CHECK(f.owners.letter_count() == 1);
+    CHECK(f.relay.letters_put == 1);
+    f.link->send_letters();
+    f.dispatcher.say("letters 5\r\n\r\n");
+    CHECK(f.dispatcher.wait_line("5 ") == "5 0");
+    CHECK(f.dispatcher.lines.empty());
+
+    SECTION("it is acknowledged")
+    {
+        f.dispatcher.say("acknowledge 2\r\nrecord_id: other r-known\r\n\r\n");
+        CHECK(f.dispatcher.wait_line("2 ") == "2 acknowledged");
+        CHECK(f.owners.letter_count() == 0);
+    }
+    SECTION("the connection is lost: it comes again, and says that nothing timed out")
+    {
+        f.dispatcher.hang_up();
+        REQUIRE(f.dispatcher.wait_connection(2));
+        f.dispatcher.say(hello_of_keeper);
+        const auto again = f.dispatcher.wait_line("expired ");
+        REQUIRE(again);
+        const auto report = protocol::parse_report(
+            std::string_view(*again).substr(std::string_view("expired ").size()));
+        REQUIRE(report);
+        CHECK(report->timed_out == false);
+        CHECK(report->record_id == "r-known");
+    }
+}
+
+TEST_CASE("of a removal that is no record nothing is kept")
+{
+    Fixture f;
+    SECTION("the session was never answered")
+    {
+        f.relay.start_time.reset();
+    }
+    SECTION("a late fork was forgotten, the session lives")
+    {
+        f.relay.ended = false;
+    }
+    f.dispatcher.say(hello_of_keeper);
+    f.dispatcher.say(remove_known);
+    REQUIRE(f.dispatcher.wait_line("1 "));
+    CHECK(f.owners.letter_count() == 0);
+}
+
+TEST_CASE("a dispatcher of ours that is older hears of an answered removal once")
+{
+    Fixture f;
+    f.dispatcher.say("hello 0\r\nname: main\r\nfeatures: acknowledge,owners\r\n\r\n");
+    f.dispatcher.say(remove_known);
+    REQUIRE(f.dispatcher.wait_line("1 "));
+    CHECK(f.owners.letter_count() == 0);
+}
+
+TEST_CASE("the relay says how many letters it has not sent")
+{
+    Fixture f;
+    for (int i = 0; i < 1030; ++i)
+        f.owners.put(f.link->owner(), "r" + std::to_string(i), "{" + std::to_string(i) + "}");
+    f.dispatcher.say(hello_of_keeper);
+    f.dispatcher.say("letters 1\r\n\r\n");
+    REQUIRE(f.dispatcher.wait_line("1 ") == "1 6");
+    INFO("all the others were said before that answer");
+    CHECK(f.dispatcher.lines.back() == "expired {1023}");
+    f.dispatcher.say("acknowledge 2\r\nrecord_id: r0 r1 r2 r3 r4 r5\r\n\r\n"
+                     "letters 3\r\n\r\n");
+    CHECK(f.dispatcher.wait_line("3 ") == "3 0");
+    CHECK(std::count(f.dispatcher.lines.begin(), f.dispatcher.lines.end(), "expired {1029}") == 1);
 }
 
 TEST_CASE("a dispatcher of ours may ask before it says hello")

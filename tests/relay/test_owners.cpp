@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "base/log.hpp"
+#include "fakes/state_store.hpp"
 #include "relay/owners.hpp"
 
 using namespace mediaproxy;
@@ -53,7 +54,7 @@ TEST_CASE("what waits is bounded, and what does not fit is in the log")
 {
     std::vector<std::string> lines;
     log::set_sink([&](log::Level, std::string_view line) { lines.emplace_back(line); });
-    Owners owners(1000);
+    Owners owners(nullptr, 1000);
     const auto id = owners.id_of("disp");
     for (int i = 0; i < 10; ++i)
         owners.put(id, std::to_string(i), std::string(100, static_cast<char>('a' + i)));
@@ -62,7 +63,109 @@ TEST_CASE("what waits is bounded, and what does not fit is in the log")
     REQUIRE(lines.size() == 6);
     CHECK(lines[0].find(std::string(100, 'a')) != std::string::npos);
     lines.clear();
-    owners.log_undelivered();
+    owners.keep_or_log();
     CHECK(lines.size() == 4);
     log::set_sink([](log::Level, std::string_view) {});
+}
+
+namespace
+{
+
+/// What a relay that starts with that store would have to tell.
+std::vector<std::pair<std::string, std::string>> left_in(FakeStore& state)
+{
+    std::vector<std::pair<std::string, std::string>> left;
+    CallStore(&state).load([&](std::string, std::string_view owner, std::string json) {
+        left.emplace_back(owner, std::move(json));
+    });
+    return left;
+}
+
+} // namespace
+
+TEST_CASE("what ended by itself is in the store at once, until it is acknowledged")
+{
+    FakeStore state;
+    CallStore store(&state);
+    Owners owners(&store);
+    const auto id = owners.id_of("disp");
+    owners.put(id, "r1", "{1}");
+    CHECK(left_in(state) == std::vector<std::pair<std::string, std::string>>{{"disp", "{1}"}});
+    CHECK(owners.unsaved_count() == 0);
+    owners.acknowledge(id, "r1");
+    CHECK(left_in(state).empty());
+}
+
+TEST_CASE("an answer that is acknowledged soon never touches the store")
+{
+    FakeStore state;
+    CallStore store(&state);
+    Owners owners(&store);
+    const auto id = owners.id_of("disp");
+    owners.put(id, "r1", "{1}", Letter::Way::answered);
+    owners.put(id, "r2", "{2}", Letter::Way::answered);
+    CHECK(owners.unsaved_count() == 2);
+    owners.save_old(BootClock::now() - Seconds{1});
+    owners.acknowledge(id, "r1");
+    CHECK(state.saves == 0);
+    INFO("one that is not is saved");
+    owners.save_old(BootClock::now());
+    CHECK(owners.unsaved_count() == 0);
+    CHECK(left_in(state) == std::vector<std::pair<std::string, std::string>>{{"disp", "{2}"}});
+}
+
+TEST_CASE("answers between reports that were saved at once are saved, too")
+{
+    FakeStore state;
+    CallStore store(&state);
+    Owners owners(&store);
+    const auto id = owners.id_of("disp"), address = owners.id_of("192.0.2.1:25060");
+    owners.put(id, "r1", "{1}", Letter::Way::answered);
+    owners.put(id, "r2", "{2}");
+    owners.put(address, "r3", "{3}", Letter::Way::answered);
+    owners.bequeath(address, id);
+    owners.put(id, "r4", "{4}", Letter::Way::answered);
+    owners.save_old(BootClock::now());
+    CHECK(owners.unsaved_count() == 0);
+    const auto left = left_in(state);
+    REQUIRE(left.size() == 4);
+    for (const auto& [owner, json] : left)
+        CHECK(owner == "disp");
+}
+
+TEST_CASE("letters are under way or not, whichever way they went")
+{
+    Owners owners;
+    const auto id = owners.id_of("disp");
+    std::vector<std::string> sent;
+    const auto send = [&](const Letter& letter) { sent.push_back(letter.record_id); };
+    owners.put(id, "a1", "{}", Letter::Way::answered);
+    owners.put(id, "r1", "{}");
+    owners.put(id, "r2", "{}");
+    owners.put(id, "a2", "{}", Letter::Way::answered);
+    owners.put(id, "r3", "{}");
+    CHECK(owners.unsent_count(id) == 3);
+    owners.send(id, 2, send);
+    CHECK(sent == std::vector<std::string>{"r1", "r2"});
+    owners.send(id, 2, send);
+    CHECK(owners.unsent_count(id) == 1);
+    owners.acknowledge(id, "r2");
+    owners.send(id, 2, send);
+    CHECK(sent.back() == "r3");
+    CHECK(owners.unsent_count(id) == 0);
+    INFO("over the next connection all that is left comes as `expired`");
+    owners.forget_sent(id);
+    sent.clear();
+    owners.send(id, 10, send);
+    CHECK(sent == std::vector<std::string>{"a1", "r1", "a2", "r3"});
+}
+
+TEST_CASE("what could not be told when the relay ends is kept for its next start")
+{
+    FakeStore state;
+    CallStore store(&state);
+    Owners owners(&store);
+    owners.put(owners.id_of("disp"), "r1", "{1}", Letter::Way::answered);
+    owners.keep_or_log();
+    CHECK(left_in(state).size() == 1);
 }

@@ -2,7 +2,6 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <future>
-#include <map>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -12,44 +11,11 @@
 #include "fakes/captured_log.hpp"
 #include "fakes/file_size_limit.hpp"
 #include "fakes/temporary_folder.hpp"
-#include "store/store.hpp"
+#include "opened.hpp"
 
 using namespace mediaproxy;
 using namespace mediaproxy::store;
 using Catch::Matchers::Contains;
-
-namespace
-{
-
-constexpr Milliseconds long_enough{20000};
-
-std::unique_ptr<Store> open(const std::string& path)
-{
-    auto opened = Store::open(path);
-    INFO((opened ? "" : opened.error().message));
-    REQUIRE(opened);
-    return *std::move(opened);
-}
-
-std::map<std::string, std::string> load(Store& store, const std::string& table)
-{
-    std::map<std::string, std::string> found;
-    REQUIRE(store.load_all(
-        table, [&](std::string_view key, std::string_view value) { found.emplace(key, value); }));
-    return found;
-}
-
-std::vector<std::string> waiting(Store& store, const std::string& backend, std::uint64_t after = 0)
-{
-    std::vector<std::string> ids;
-    const auto records = store.waiting(backend, after, 1000);
-    REQUIRE(records);
-    for (const Store::Record& record : *records)
-        ids.push_back(record.record_id);
-    return ids;
-}
-
-} // namespace
 
 TEST_CASE("state is there again after a restart, byte for byte")
 {
@@ -201,13 +167,6 @@ TEST_CASE("a store that cannot be opened is an error that names it")
         REQUIRE_FALSE(refused);
         CHECK_THAT(refused.error().message, Contains(folder / "no/state.sqlite"));
     }
-    SECTION("it is another kind of file")
-    {
-        folder.write("state.sqlite", std::string(5000, 'x'));
-        const auto refused = Store::open(path);
-        REQUIRE_FALSE(refused);
-        CHECK_THAT(refused.error().message, Contains(path) && Contains("not a database"));
-    }
     SECTION("another process has it")
     {
         const auto store = open(path);
@@ -268,7 +227,8 @@ TEST_CASE("records fill only so much memory while the disk fails, and what is lo
     const fakes::CapturedLog log;
     {
         const fakes::FileSizeLimit full(64 * 1024);
-        const auto store = open(folder / "state.sqlite"); // closes while the disk still fails
+        // Closes while the disk still fails.
+        const auto store = open(folder / "state.sqlite", {.record_memory = 64UL * 1024 * 1024});
         const std::string body(4 * 1024 * 1024, 'b');
         int taken = 0;
         while (store->put_record({"x"}, std::to_string(taken), body))

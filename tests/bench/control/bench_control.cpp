@@ -3,6 +3,7 @@
 //
 //   bench_control cycles SOCKET CONNECTIONS SECONDS   update, update, remove over and over; JSON
 //   bench_control count SOCKET CONNECTIONS CYCLES     the same, a fixed number of cycles (soak)
+//   bench_control offered SOCKET CONNECTIONS SECONDS RATE   so many cycles a second, whatever comes
 //   bench_control hold SOCKET SESSIONS [FIRST]        sets up sessions and leaves them
 //   bench_control null SOCKET                         a server that only answers, until killed
 #include <algorithm>
@@ -50,6 +51,8 @@ public:
             static_cast<ssize_t>(text_.size()))
             die("send");
     }
+    /// For a request that could not be sent when it was its time.
+    void waited_since(Clock::time_point due) { sent_ = due; }
     /// True when this answer ended a cycle.
     bool receive(std::vector<float>& latencies, std::uint64_t& errors)
     {
@@ -142,6 +145,108 @@ int drive(const char* path, int connections, More more)
         connections, static_cast<unsigned long long>(tally.cycles), seconds,
         static_cast<double>(tally.cycles) / seconds, percentile(tally.latencies, 0.5),
         percentile(tally.latencies, 0.99), static_cast<unsigned long long>(tally.errors));
+    return tally.errors == 0 ? 0 : 1;
+}
+
+/// Cycles begin at their time when a connection is free; those that have to wait for one are
+/// measured from their time.
+class Offer
+{
+public:
+    Offer(std::vector<Caller>& callers, double rate, double seconds)
+        : callers_(callers), poller_(::epoll_create1(EPOLL_CLOEXEC)), rate_(rate),
+          wanted_(static_cast<std::uint64_t>(rate * seconds))
+    {
+        for (std::size_t i = 0; i < callers.size(); ++i) {
+            epoll_event event{};
+            event.events = EPOLLIN;
+            event.data.u64 = i;
+            if (::epoll_ctl(poller_, EPOLL_CTL_ADD, callers[i].fd(), &event) != 0)
+                die("epoll");
+            free_.push_back(i);
+        }
+    }
+    ~Offer() { ::close(poller_); }
+    Offer(const Offer&) = delete;
+    Offer& operator=(const Offer&) = delete;
+
+    void drive(Tally& tally)
+    {
+        begin_ = Clock::now();
+        while (tally.cycles < wanted_) {
+            begin_due();
+            epoll_event events[64];
+            const int ready = wait(events);
+            for (int i = 0; i < ready; ++i)
+                on_answer(events[i].data.u64, tally);
+        }
+    }
+    std::uint64_t delayed() const { return delayed_; }
+
+private:
+    Clock::time_point due(std::uint64_t cycle) const
+    {
+        const std::chrono::duration<double> at(static_cast<double>(cycle) / rate_);
+        return begin_ + std::chrono::duration_cast<Clock::duration>(at);
+    }
+    void begin_due()
+    {
+        for (; begun_ < wanted_ && !free_.empty() && due(begun_) <= Clock::now(); ++begun_) {
+            callers_[free_.back()].send_next();
+            free_.pop_back();
+        }
+    }
+    int wait(epoll_event (&events)[64])
+    {
+        timespec limit{5, 0};
+        if (begun_ < wanted_ && !free_.empty()) {
+            const auto left = std::chrono::nanoseconds(due(begun_) - Clock::now()).count();
+            limit = {0, std::max<long>(0, left)};
+        }
+        const int ready = ::epoll_pwait2(poller_, events, 64, &limit, nullptr);
+        if (ready < 0 || (ready == 0 && limit.tv_sec > 0))
+            die("no answer within 5 s");
+        return ready;
+    }
+    void on_answer(std::uint64_t place, Tally& tally)
+    {
+        Caller& caller = callers_[place];
+        if (!caller.receive(tally.latencies, tally.errors))
+            return caller.send_next();
+        ++tally.cycles;
+        if (begun_ == wanted_ || !free_.empty() || due(begun_) > Clock::now())
+            return free_.push_back(place);
+        caller.send_next();
+        caller.waited_since(due(begun_++));
+        ++delayed_;
+    }
+
+    std::vector<Caller>& callers_;
+    int poller_;
+    double rate_;
+    std::uint64_t wanted_, begun_ = 0, delayed_ = 0;
+    Clock::time_point begin_{};
+    std::vector<std::size_t> free_;
+};
+
+int offered(const char* path, int connections, double seconds, double rate)
+{
+    std::vector<Caller> callers;
+    for (int i = 0; i < connections; ++i)
+        callers.emplace_back(connect_to(path), static_cast<std::uint64_t>(i));
+    Tally tally;
+    tally.latencies.reserve(1 << 20);
+    const Clock::time_point begin = Clock::now();
+    Offer offer(callers, rate, seconds);
+    offer.drive(tally);
+    const double took = std::chrono::duration<double>(Clock::now() - begin).count();
+    std::printf("{\"connections\": %d, \"offered_per_s\": %.0f, \"cycles\": %llu, "
+                "\"cycles_per_s\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"delayed\": %llu, "
+                "\"errors\": %llu}\n",
+                connections, rate, static_cast<unsigned long long>(tally.cycles),
+                static_cast<double>(tally.cycles) / took, percentile(tally.latencies, 0.5),
+                percentile(tally.latencies, 0.99), static_cast<unsigned long long>(offer.delayed()),
+                static_cast<unsigned long long>(tally.errors));
     return tally.errors == 0 ? 0 : 1;
 }
 
@@ -246,12 +351,14 @@ int main(int argc, char** argv)
     const auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
     if (mode == "cycles" && argc == 5)
         return cycles(argv[2], number(3), std::atof(argv[4]));
+    if (mode == "offered" && argc == 6)
+        return offered(argv[2], number(3), std::atof(argv[4]), std::atof(argv[5]));
     if (mode == "count" && argc == 5)
         return count(argv[2], number(3), static_cast<std::uint64_t>(number(4)));
     if (mode == "hold" && argc >= 4)
         return hold(argv[2], number(3), number(4));
     if (mode == "null" && argc == 3)
         return serve_null(argv[2]);
-    std::fprintf(stderr, "usage: bench_control cycles|count|hold|null SOCKET ...\n");
+    std::fprintf(stderr, "usage: bench_control cycles|count|offered|hold|null SOCKET ...\n");
     return 2;
 }

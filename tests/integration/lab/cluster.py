@@ -33,14 +33,16 @@ def dispatcher_settings(certs, **changes):
 
 
 def relay_settings(certs, name, dispatchers, **changes):
-    """A relay on 127.0.0.1 whose port range is its own."""
+    """A relay on 127.0.0.1 whose port range is its own; `dispatchers` are daemons or addresses."""
     low, high = RANGES[name]
     return {
         "role": "relay",
         "tls": {"certs_path": str(certs)},
         "relay": {
             "name": name,
-            "dispatchers": [d.settings["dispatcher"]["listen"] for d in dispatchers],
+            "dispatchers": [
+                d if isinstance(d, str) else d.settings["dispatcher"]["listen"] for d in dispatchers
+            ],
             "relay_ip": ["127.0.0.1"],
             "port_range": f"{low}:{high}",
             "routable_private_ranges": ["127.0.0.0/8"],

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What happens to records, told once for every database server that they can go into.
 
-A test module mixes `DatabaseCases` into a TestCase whose `database` is the lab's server: see
-lab/postgres.py for what such a one can do.
+A test module mixes `DatabaseCases` (or, for tests of its own, `DatabaseStage`) into a TestCase
+whose `database` is the lab's server: see lab/postgres.py for what such a one can do.
 """
 import json
 import threading
@@ -12,10 +12,10 @@ from .cluster import both_settings, ports_of
 from .daemon import Daemon, merged, until
 from .unhurt import ANSWER, OFFER
 
-PATIENCE = 30  # seconds; retries come after 1, 2, 4, 8 s
+PATIENCE = 60  # seconds; retries come after 1, 2, 4, 8 s
 
 
-class DatabaseCases:
+class DatabaseStage:
     """`plugin` is the back end's name, `back_end()` its settings for the database."""
 
     database = None
@@ -23,6 +23,10 @@ class DatabaseCases:
 
     def back_end(self):
         raise NotImplementedError
+
+    def await_first_row(self, daemon):
+        """Waits until something is written."""
+        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
 
     def setUp(self):
         self.folder = runs.folder(self._testMethodName)
@@ -75,7 +79,9 @@ class DatabaseCases:
         rows = self.await_rows(daemon, len(names))
         self.assertEqual(sorted(row[0] for row in rows), sorted(names))
 
-    # Records as they should be.
+
+class RecordCases(DatabaseStage):
+    """What the table holds when nothing is wrong with the database."""
 
     def test_records_say_field_by_field_what_the_calls_did(self):
         daemon = self.daemon()
@@ -220,7 +226,9 @@ class DatabaseCases:
             self.assertEqual(json.loads(row[3])["to_tag"], "B")
         self.assertEqual(len(daemon.logged("with a number behind")), 1)
 
-    # A database that does not do what it should.
+
+class TroubleCases(DatabaseStage):
+    """A database that does not do what it should; no record is lost or doubled by it."""
 
     def test_a_server_that_is_down_at_start(self):
         self.database.stop()
@@ -240,7 +248,7 @@ class DatabaseCases:
         names = [f"call-{number}" for number in range(300)]
         for name in names[:100]:
             self.call(proxy, name)
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.await_first_row(daemon)
         crashing = threading.Thread(target=self.database.crash)
         crashing.start()
         for name in names[100:]:
@@ -256,7 +264,7 @@ class DatabaseCases:
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.await_first_row(daemon)
         self.database.disconnect()
         self.call(proxy, "after")
         self.check_each_once(daemon, ["before", "after"])
@@ -265,7 +273,7 @@ class DatabaseCases:
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.await_first_row(daemon)
         self.database.set_read_only(True)
         self.call(proxy, "meanwhile")
         self.await_log(daemon, "records wait")
@@ -294,7 +302,7 @@ class DatabaseCases:
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.await_first_row(daemon)
         self.database.execute("DROP TABLE media_sessions")
         self.call(proxy, "after")
         self.check_each_once(daemon, ["after"])
@@ -313,7 +321,7 @@ class DatabaseCases:
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.await_first_row(daemon)
         with self.database.locked():
             for number in range(20):
                 self.call(proxy, f"call-{number}")
@@ -327,8 +335,12 @@ class DatabaseCases:
         daemon = self.daemon(statement_timeout=1).start()
         proxy = self.connect(daemon)
         self.call(proxy, "before")
-        until(self.database.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        self.await_first_row(daemon)
         with self.database.locked():
             self.call(proxy, "call")
             self.await_log(daemon, "records wait")
         self.check_each_once(daemon, ["before", "call"])
+
+
+class DatabaseCases(RecordCases, TroubleCases):
+    """All of them."""

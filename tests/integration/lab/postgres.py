@@ -2,6 +2,7 @@
 """A PostgreSQL of the tests' own, on a free port and a UNIX socket in a temporary folder."""
 import contextlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -9,7 +10,8 @@ import subprocess
 from .daemon import free_port, until
 from .server import Server
 
-PROGRAMS = pathlib.Path("/usr/lib/postgresql/15/bin")
+# Debian keeps them beside each other, by version and out of the way; any will do.
+PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), default=pathlib.Path("/usr/bin"))
 PASSWORD = "s3cret: 'quoted' & @"
 
 
@@ -27,7 +29,7 @@ class Postgres(Server):
             + ["--username=root", "--encoding=UTF8", "--locale=C", "--pgdata", self.data]
             + ["--pwfile", self.write("password", PASSWORD + "\n")]
         )
-        self._make_certificate()
+        self.make_certificate(self.certificate, self.folder / "server.key")
         self.start()
         self.execute("CREATE ROLE mediaproxy LOGIN", database="postgres")
         self.execute("CREATE DATABASE calls OWNER mediaproxy", database="postgres")
@@ -41,12 +43,17 @@ class Postgres(Server):
         self.set_password(PASSWORD)
         self.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION mediaproxy")
 
-    def _make_certificate(self):
-        self.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-            + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-            + ["-keyout", self.folder / "server.key", "-out", self.certificate]
+    def make_certificate(self, certificate, key):
+        """One for `localhost`, signed by itself."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+            + ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+            + ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+            check=True,
+            stderr=subprocess.DEVNULL,
         )
+        for path in (certificate, key):
+            self.user.own(path)
 
     @property
     def certificate(self):
@@ -80,6 +87,13 @@ class Postgres(Server):
     def crash(self):
         """As a kill of its main process: it recovers at its next start."""
         self.end(signal.SIGQUIT)
+
+    def signal(self, number):
+        """To all of its processes; each has a group of its own."""
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        with open(children, encoding="ascii") as pids:
+            for pid in (self.process.pid, *(int(word) for word in pids.read().split())):
+                os.kill(pid, number)
 
     def _psql(self, sql, database):
         return [PROGRAMS / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"] + (

@@ -7,12 +7,12 @@
 
 #include "base/result.hpp"
 
-namespace mediaproxy::dispatcher
+namespace mediaproxy
 {
 
-/// What the dispatcher wants to know again after a restart: small texts by key, in named tables.
-/// Saving never waits for the disk; what was saved last wins. The application puts its store
-/// behind this. [core thread]
+/// What a role wants to know again after a restart: small texts by key, in named tables. Saving
+/// never waits for the disk; what was saved last wins, and what is erased soon after it was saved
+/// never reaches it. The application puts its store behind this. [core thread]
 class StateStore
 {
 public:
@@ -25,4 +25,4 @@ public:
     virtual Result<void> load_all(std::string_view table, const Each& each) = 0;
 };
 
-} // namespace mediaproxy::dispatcher
+} // namespace mediaproxy

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/state_store.hpp"
+#include "base/time.hpp"
+#include "protocol/session_report.hpp"
+
+namespace mediaproxy::relay
+{
+
+/// What the relay's store holds of calls, so that a kill -9 loses none: by record_id, either the
+/// copy of a running call that was answered, or the report of one that ended, a letter. A letter
+/// takes the place of the copy in one write, and nothing erases a copy before the dispatcher has
+/// the record: at every moment one of the two is there. [core thread]
+class CallStore
+{
+public:
+    /// `store` null: nothing is kept.
+    explicit CallStore(StateStore* store) : store_(store) {}
+    bool keeps() const noexcept { return store_ != nullptr; }
+
+    /// `age` is how long this run of the relay has lasted.
+    void save_call(std::string_view owner, const protocol::SessionReport& report, Seconds age);
+    /// That the relay still ran at that age, for the durations of calls that had not changed.
+    void save_age(Seconds age);
+    void save_letter(std::string_view record_id, std::string_view owner, std::string_view json);
+    void erase(std::string_view record_id);
+
+    /// What an earlier run left, each as the letter to be sent: a running call is marked lost and
+    /// has lasted until the last sign of life of that run. What cannot be read is erased and
+    /// logged. At start only.
+    using EachLetter =
+        std::function<void(std::string record_id, std::string_view owner, std::string json)>;
+    void load(const EachLetter& each);
+
+private:
+    StateStore* store_;
+};
+
+/// A value in the store.
+struct SavedCall {
+    bool running = false;
+    Seconds age{0}; ///< of the relay when it was saved; of running ones
+    std::string_view owner, json;
+};
+std::string encode(const SavedCall& call);
+/// Views into `text`; nothing when it is damaged.
+std::optional<SavedCall> decode_saved_call(std::string_view text);
+/// The report of a call that a killed relay had; `unseen` is for how long it lived on, as far as is
+/// known, after it was saved.
+protocol::SessionReport make_lost(protocol::SessionReport report, Seconds unseen);
+
+} // namespace mediaproxy::relay

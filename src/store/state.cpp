@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store/state.hpp"
+
+#include <random>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+#include "store/clock.hpp"
+#include "store/salvage.hpp"
+
+namespace mediaproxy::store
+{
+
+namespace
+{
+
+constexpr Milliseconds check_patience{2000}; ///< what is found later is repaired later
+constexpr Seconds repair_interval{60};
+constexpr const char* memory_path = ":memory:";
+
+std::uint64_t seconds_since_1970()
+{
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<Seconds>(now).count());
+}
+
+} // namespace
+
+Store::State::State(std::string file, Options wanted, UniqueFd locked)
+    : path(std::move(file)), options(wanted), lock(std::move(locked)),
+      syncer(wanted.spool == Options::Spool::memory ? std::string() : path, wanted.sync_interval,
+             [this] { look_at_spool(); })
+{
+}
+
+Result<void> Store::State::open()
+{
+    (void)unstepped_time(); // the clock of ages begins now
+    auto opened = open_checked();
+    if (!opened && opened.error().code == Error::Code::invalid) {
+        opened = replace_damaged(opened.error());
+        if (opened)
+            opened = open_databases();
+    }
+    if (!opened)
+        return opened;
+    // The clock makes the numbers rise even when the file was deleted.
+    const auto start = writer_database->count_start(seconds_since_1970());
+    if (!start)
+        return start.error();
+    first_id = (*start << 32) | 1;
+    std::random_device random;
+    record_id_prefix = fmt::format("{:x}-{:08x}-", *start, random());
+    look_at_spool();
+    return reader_database->load_keys(on_disk);
+}
+
+Result<void> Store::State::open_databases()
+{
+    Result<Database> writes = Database::open(in_memory() ? memory_path : path);
+    if (!writes)
+        return std::move(writes).error();
+    writer_database = std::make_shared<Database>(*std::move(writes));
+    if (in_memory()) {
+        reader_database = writer_database;
+        return {};
+    }
+    writer_database->connection().count_frames(syncer.frames());
+    Result<Database> reads = Database::open(path);
+    if (!reads)
+        return std::move(reads).error();
+    reader_database = std::make_shared<Database>(*std::move(reads));
+    return {};
+}
+
+Result<void> Store::State::open_checked()
+{
+    auto opened = open_databases();
+    if (opened)
+        opened = reader_database->connection().check(check_patience);
+    return opened;
+}
+
+/// Leaves no database open.
+Result<void> Store::State::replace_damaged(const Error& why)
+{
+    log::error("store {}: the file is damaged", why.message);
+    syncer.close_file();
+    reader_database.reset();
+    writer_database.reset();
+    const auto salvaged = set_aside_and_salvage(path);
+    if (!salvaged)
+        return salvaged.error();
+    log::error("store {}: set aside as {}; {} records and {} entries of state were saved from it",
+               path, salvaged->kept_as, salvaged->records, salvaged->states);
+    auto opened = Database::open(path);
+    if (!opened)
+        return std::move(opened).error();
+    // Back ends remember how far they are: no number may come twice in a run.
+    const std::uint64_t ours = first_id == 0 ? 0 : first_id + (++repairs << 24);
+    return opened->raise_sequence(std::max(salvaged->last_sequence, ours));
+}
+
+/// While the daemon runs. False when that was tried already, in vain.
+bool Store::State::repair(const Error& why)
+{
+    if (Clock::now() - last_repair < repair_interval && last_repair != Clock::time_point{})
+        return false;
+    last_repair = Clock::now();
+    const std::lock_guard held(reader_mutex);
+    auto repaired = replace_damaged(why);
+    if (repaired)
+        repaired = open_databases();
+    if (!repaired)
+        log::error("store {}: cannot be repaired", repaired.error().message);
+    return repaired.has_value();
+}
+
+void Store::State::on_read_error(const Error& error)
+{
+    if (error.code != Error::Code::invalid)
+        return;
+    const std::lock_guard held(mutex);
+    damaged = true;
+    wake.notify_one();
+}
+
+void Store::State::look_at_spool()
+{
+    auto counts = with_reader([](Database& database) { return database.count(); });
+    if (!counts)
+        return;
+    const std::lock_guard held(count_mutex);
+    last_count = *std::move(counts);
+}
+
+} // namespace mediaproxy::store

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <catch2/catch.hpp>
+
+#include "fakes/captured_log.hpp"
+#include "fakes/state_store.hpp"
+#include "relay/call_store.hpp"
+
+using namespace mediaproxy;
+using namespace mediaproxy::relay;
+
+namespace
+{
+
+protocol::SessionReport running_call(std::string record_id)
+{
+    protocol::SessionReport report;
+    report.call_id = "call";
+    report.from_tag = "f";
+    report.record_id = std::move(record_id);
+    report.start_time = 1000.5;
+    report.duration = 7;
+    report.streams.resize(2);
+    report.streams[0].status = "active";
+    report.streams[0].end_time = 7;
+    report.streams[0].rtp_from_caller = {350, 70000};
+    report.streams[1].status = "closed";
+    report.streams[1].end_time = 3;
+    return report;
+}
+
+struct Left {
+    std::string record_id, owner;
+    protocol::SessionReport report;
+};
+
+std::vector<Left> load(FakeStore& state)
+{
+    std::vector<Left> all;
+    CallStore(&state).load([&](std::string record_id, std::string_view owner, std::string json) {
+        all.push_back({std::move(record_id), std::string(owner), *protocol::parse_report(json)});
+    });
+    return all;
+}
+
+} // namespace
+
+TEST_CASE("a saved call is read as it was written, whatever its owner is called")
+{
+    for (const std::string_view owner : {"disp", "", "two words 7 ", "1 2 3 4"}) {
+        const auto text = encode({true, Seconds{12}, owner, "{\"a\": 1}"});
+        const auto call = decode_saved_call(text);
+        REQUIRE(call);
+        CHECK(call->running);
+        CHECK(call->age == Seconds{12});
+        CHECK(call->owner == owner);
+        CHECK(call->json == "{\"a\": 1}");
+    }
+    for (const std::string_view damaged :
+         {"", " ", "1", "1 2", "1 2 3", "1 2 9 x", "2 0 0 {}", "x 0 0 {}", "1 -1 0 {}",
+          "1 99999999999 0 {}", "1 0 99999999999999999999 {}"})
+        CHECK_FALSE(decode_saved_call(damaged));
+}
+
+TEST_CASE("a call that was running when the relay was killed is lost, with its last counters")
+{
+    FakeStore state;
+    CallStore store(&state);
+    store.save_call("disp", running_call("r1"), Seconds{100});
+    store.save_age(Seconds{112});
+    const auto left = load(state);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].record_id == "r1");
+    CHECK(left[0].owner == "disp");
+    const protocol::SessionReport& report = left[0].report;
+    CHECK(report.lost);
+    CHECK(report.record_id == "r1");
+    CHECK(report.start_time == 1000.5);
+    CHECK(report.streams[0].rtp_from_caller.packets == 350);
+    CHECK(report.all_streams_ice == false);
+    INFO("it had not changed for 12 s, but the relay ran");
+    CHECK(report.duration == 19);
+    CHECK(report.streams[0].end_time == 19);
+    CHECK(report.streams[1].end_time == 3);
+}
+
+TEST_CASE("no duration shrinks, whatever the ages say")
+{
+    FakeStore state;
+    CallStore(&state).save_call("disp", running_call("r1"), Seconds{100});
+    const auto left = load(state);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].report.duration == 7);
+}
+
+TEST_CASE("the report of a call takes the place of its copy")
+{
+    FakeStore state;
+    CallStore store(&state);
+    store.save_call("disp", running_call("r1"), Seconds{1});
+    protocol::SessionReport ended = running_call("r1");
+    ended.duration = 30;
+    store.save_letter("r1", "disp", protocol::to_json(ended));
+    auto left = load(state);
+    REQUIRE(left.size() == 1);
+    CHECK_FALSE(left[0].report.lost);
+    CHECK(left[0].report.duration == 30);
+    store.erase("r1");
+    CHECK(load(state).empty());
+}
+
+TEST_CASE("the age of an earlier run is not taken for this one's")
+{
+    FakeStore state;
+    CallStore store(&state);
+    store.save_age(Seconds{9000});
+    CHECK(load(state).empty());
+    store.save_call("disp", running_call("r1"), Seconds{2});
+    const auto left = load(state);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].report.duration == 7);
+}
+
+TEST_CASE("a stream that ICE had left alone says so when its call is lost")
+{
+    protocol::SessionReport report = running_call("r1");
+    for (auto& stream : report.streams)
+        stream.status = "unselected ICE candidate";
+    CHECK(make_lost(report, Seconds{0}).all_streams_ice == true);
+    report.streams.clear();
+    CHECK(make_lost(report, Seconds{0}).all_streams_ice == false);
+}
+
+TEST_CASE("a damaged call is passed over, said so, and not found again")
+{
+    FakeStore state;
+    CallStore store(&state);
+    state.tables["relay-calls"]["x"] = "what is this";
+    state.tables["relay-calls"]["y"] = encode({true, Seconds{1}, "disp", "{\"no\": "});
+    state.tables["relay-run"]["age"] = "old";
+    store.save_call("disp", running_call("r1"), Seconds{1});
+    const fakes::CapturedLog log;
+    CHECK(load(state).size() == 1);
+    CHECK(log.count("2 saved calls cannot be read") == 1);
+    CHECK(state.tables["relay-calls"].size() == 1);
+}
+
+TEST_CASE("without a store nothing is kept and nothing is missed")
+{
+    CallStore store(nullptr);
+    CHECK_FALSE(store.keeps());
+    store.save_call("disp", running_call("r1"), Seconds{1});
+    store.save_letter("r1", "disp", "{}");
+    store.save_age(Seconds{1});
+    store.erase("r1");
+    store.load([](std::string, std::string_view, std::string) { FAIL("there is none"); });
+}

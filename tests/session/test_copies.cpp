@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "scene.hpp"
+
+// Who keeps copies of the calls is told of those that are new and those that have changed.
+
+using namespace mediaproxy;
+using namespace mediaproxy::session;
+
+namespace
+{
+
+Rules telling()
+{
+    Rules rules;
+    rules.tell_answered = true;
+    rules.record_id_prefix = "r";
+    return rules;
+}
+
+struct Copies {
+    explicit Copies(Scene& scene_to_watch) : scene(scene_to_watch) {}
+    auto keep()
+    {
+        return [this](OwnerId, const protocol::SessionReport& report) {
+            told.push_back(report.call_id);
+            last = report;
+        };
+    }
+    std::vector<std::string> answered()
+    {
+        told.clear();
+        scene.table.tell_answered(scene.now, keep());
+        return told;
+    }
+    /// A walk over all places, `step` at a time.
+    std::vector<std::string> changed(std::size_t step = 100)
+    {
+        told.clear();
+        std::size_t place = 0;
+        do
+            place = scene.table.tell_changed(place, step, scene.now, keep());
+        while (place != 0);
+        return told;
+    }
+    Scene& scene;
+    std::vector<std::string> told;
+    protocol::SessionReport last;
+};
+
+using Calls = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("a call is told of when it is answered for the first time")
+{
+    Scene scene(telling());
+    Copies copies(scene);
+    scene.request({"audio:20.1.0.2:5000:sendrecv"});
+    CHECK_FALSE(scene.table.has_answered());
+    CHECK(copies.answered().empty());
+    scene.reply({"audio:20.2.0.2:6000:sendrecv"});
+    CHECK(scene.table.has_answered());
+    CHECK(copies.answered() == Calls{"call"});
+    CHECK(copies.last.start_time);
+    CHECK(copies.last.record_id == "r1");
+    INFO("once");
+    scene.reply({"audio:20.2.0.2:6000:sendrecv"});
+    CHECK(copies.answered().empty());
+}
+
+TEST_CASE("a call that has ended meanwhile is not told of, nor another one in its place")
+{
+    Scene scene(telling());
+    Copies copies(scene);
+    scene.call();
+    REQUIRE(scene.remove());
+    Says offer{"audio:20.1.0.2:5000:sendrecv"};
+    offer.call_id = "another";
+    scene.request(offer);
+    CHECK(copies.answered().empty());
+}
+
+TEST_CASE("only what has changed is told of again")
+{
+    Scene scene(telling());
+    Copies copies(scene);
+    const auto talking =
+        scene.call("audio:20.1.0.2:5000:sendrecv", "audio:20.2.0.2:6000:sendrecv", "talking");
+    scene.call("audio:20.1.0.2:5002:sendrecv", "audio:20.2.0.2:6002:sendrecv", "silent");
+    CHECK(copies.answered() == Calls{"talking", "silent"});
+    scene.advance(5s);
+    CHECK(copies.changed().empty());
+
+    scene.rtp(scene.caller, talking.for_caller);
+    CHECK(copies.changed() == Calls{"talking"});
+    CHECK(copies.last.streams.at(0).rtp_from_caller.packets == 1);
+    CHECK(copies.changed().empty());
+
+    INFO("what a back end has counted is a change, too");
+    const FlowId flow = scene.talk_and_install(talking);
+    copies.changed();
+    scene.table.on_readings(std::vector{scene.reading(flow, 100, 90, scene.now.mono)},
+                            scene.now.mono);
+    CHECK(copies.changed() == Calls{"talking"});
+
+    INFO("and what signalling says");
+    Says hold{"audio:20.1.0.2:5002:sendonly"};
+    hold.call_id = "silent";
+    hold.cseq = 2;
+    hold.to_tag = "B";
+    scene.request(hold);
+    CHECK(copies.changed() == Calls{"silent"});
+}
+
+TEST_CASE("a walk in small steps meets every call once, and no unanswered one")
+{
+    Scene scene(telling());
+    Copies copies(scene);
+    Calls all;
+    for (int i = 0; i < 7; ++i) {
+        all.push_back("call" + std::to_string(i));
+        scene.call("audio:20.1.0.2:5000:sendrecv", "audio:20.2.0.2:6000:sendrecv", all.back());
+    }
+    Says offer{"audio:20.1.0.2:5000:sendrecv"};
+    offer.call_id = "unanswered";
+    scene.request(offer);
+    CHECK(scene.table.place_count() >= 8);
+    CHECK(copies.changed(3) == all);
+    CHECK(copies.changed(1).empty());
+}
+
+TEST_CASE("who keeps no copies pays nothing for them")
+{
+    Scene scene;
+    scene.call();
+    CHECK_FALSE(scene.table.has_answered());
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "store/store.hpp"
+
+constexpr mediaproxy::Milliseconds long_enough{20000};
+
+inline std::unique_ptr<mediaproxy::store::Store> open(const std::string& path,
+                                                      mediaproxy::store::Options options = {})
+{
+    auto opened = mediaproxy::store::Store::open(path, options);
+    INFO((opened ? "" : opened.error().message));
+    REQUIRE(opened);
+    return *std::move(opened);
+}
+
+inline std::map<std::string, std::string> load(mediaproxy::store::Store& store,
+                                               const std::string& table)
+{
+    std::map<std::string, std::string> found;
+    REQUIRE(store.load_all(
+        table, [&](std::string_view key, std::string_view value) { found.emplace(key, value); }));
+    return found;
+}
+
+/// Record ids.
+inline std::vector<std::string> waiting(mediaproxy::store::Store& store, const std::string& backend,
+                                        std::uint64_t after = 0)
+{
+    std::vector<std::string> ids;
+    const auto records = store.waiting(backend, after, 100000);
+    REQUIRE(records);
+    for (const auto& record : *records)
+        ids.push_back(record.record_id);
+    return ids;
+}

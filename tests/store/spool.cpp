@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <atomic>
+#include <filesystem>
+#include <sqlite3.h>
+#include <thread>
+
+#include "fakes/captured_log.hpp"
+#include "fakes/file_size_limit.hpp"
+#include "fakes/temporary_folder.hpp"
+#include "opened.hpp"
+#include "store/clock.hpp"
+
+using namespace mediaproxy;
+using namespace mediaproxy::store;
+
+namespace
+{
+
+/// The schema as version 1 made it, with what it held.
+constexpr const char* version_1 =
+    "PRAGMA journal_mode = WAL;"
+    "CREATE TABLE state (name TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
+    " PRIMARY KEY (name, key)) WITHOUT ROWID;"
+    "CREATE TABLE spool (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " backend TEXT NOT NULL, record_id TEXT NOT NULL, body TEXT NOT NULL, parked TEXT);"
+    "CREATE INDEX spool_waiting ON spool (backend, sequence) WHERE parked IS NULL;"
+    "CREATE TABLE starts (number INTEGER NOT NULL);"
+    "PRAGMA user_version = 1;"
+    "INSERT INTO state VALUES ('sessions', 'a', 'value');"
+    "INSERT INTO spool (backend, record_id, body) VALUES ('x', 'r1', '{1}'), ('x', 'r2', '{2}'),"
+    " ('y', 'r2', '{2}');"
+    "UPDATE spool SET parked = 'too long' WHERE sequence = 2;"
+    "INSERT INTO starts VALUES (4000000000);";
+
+void run(const std::string& path, const char* sql)
+{
+    sqlite3* file = nullptr;
+    REQUIRE(sqlite3_open(path.c_str(), &file) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(file, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(file);
+}
+
+template <class Done>
+void await(Done done)
+{
+    const auto end = std::chrono::steady_clock::now() + long_enough;
+    while (!done() && std::chrono::steady_clock::now() < end)
+        std::this_thread::yield();
+    REQUIRE(done());
+}
+
+} // namespace
+
+TEST_CASE("a file of version 1 is migrated with everything in it")
+{
+    const fakes::TemporaryFolder folder;
+    const std::string path = folder / "s.sqlite";
+    run(path, version_1);
+    for (int start = 0; start < 2; ++start) { // the second time it is of version 2 already
+        const auto store = open(path);
+        CHECK(load(*store, "sessions") == std::map<std::string, std::string>{{"a", "value"}});
+        CHECK(waiting(*store, "x") == std::vector<std::string>{"r1"});
+        CHECK(waiting(*store, "y") == std::vector<std::string>{"r2"});
+        const auto counts = store->count();
+        REQUIRE(counts->size() == 2);
+        CHECK(counts->at(0).parked == 1);
+        CHECK(unstepped_time() - counts->at(0).oldest < long_enough.count());
+        CHECK(store->first_id() >> 32 > 4000000000);
+    }
+    const auto store = open(path);
+    REQUIRE(store->put_record({"y"}, "r3", "{3}"));
+    REQUIRE(store->flush(long_enough));
+    CHECK(waiting(*store, "y") == std::vector<std::string>{"r2", "r3"});
+}
+
+TEST_CASE("what is held is committed together or not at all")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite");
+    store->save("sessions", "call", "v");
+    REQUIRE(store->flush(long_enough));
+    std::atomic<int> mixed = 0;
+    store->listen("x", [&] { mixed += load(*store, "sessions").empty() ? 0 : 1; });
+    for (int i = 0; i < 50; ++i) {
+        store->hold();
+        REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
+        std::this_thread::sleep_for(Milliseconds{1}); // the writer would come in between
+        store->erase("sessions", "call");
+        store->release();
+        REQUIRE(store->flush(long_enough));
+        store->hold();
+        store->save("sessions", "call", "v");
+        store->release();
+        REQUIRE(store->flush(long_enough));
+    }
+    CHECK(mixed == 0);
+    CHECK(waiting(*store, "x").size() == 50);
+}
+
+TEST_CASE("a writer that was busy or asleep meanwhile commits what was held")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite");
+    for (int i = 0; i < 300; ++i) {
+        if (i % 3 == 0)
+            store->save("t", "before", std::to_string(i));
+        store->hold();
+        if (i % 2 == 0)
+            store->save("t", "within", std::to_string(i));
+        if (i % 5 == 0)
+            REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
+        std::atomic<bool> told = false;
+        store->after_commit([&] { told = true; });
+        store->release();
+        await([&] { return told.load(); });
+    }
+    CHECK(waiting(*store, "x").size() == 60);
+}
+
+TEST_CASE("a hold does not outlive the store, nor a flush")
+{
+    const fakes::TemporaryFolder folder;
+    {
+        const auto store = open(folder / "s.sqlite");
+        store->hold();
+        REQUIRE(store->put_record({"x"}, "r1", "{}"));
+        REQUIRE(store->flush(long_enough));
+        store->hold();
+        REQUIRE(store->put_record({"x"}, "r2", "{}"));
+    }
+    CHECK(waiting(*open(folder / "s.sqlite"), "x").size() == 2);
+}
+
+TEST_CASE("what is committed is brought to the disk within the interval")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite", {.sync_interval = Milliseconds{20}});
+    for (int round = 0; round < 3; ++round) {
+        REQUIRE(store->put_record({"x"}, std::to_string(round), "{}"));
+        REQUIRE(store->flush(long_enough));
+        await([&] { return store->is_synced(); });
+    }
+}
+
+TEST_CASE("the WAL does not grow for ever while the store is never idle")
+{
+    const fakes::TemporaryFolder folder;
+    const std::string path = folder / "s.sqlite";
+    const auto store = open(path, {.sync_interval = Milliseconds{2}});
+    std::uint64_t after = 0;
+    for (int round = 0; round < 400; ++round) {
+        for (int i = 0; i < 50; ++i)
+            REQUIRE(store->put_record({"x"}, std::to_string(round * 50 + i), std::string(3000, 'b')));
+        REQUIRE(store->flush(long_enough));
+        const auto batch = store->waiting("x", after, 100);
+        REQUIRE(batch);
+        for (const auto& record : *batch) {
+            store->done(record.sequence);
+            after = record.sequence;
+        }
+    }
+    CHECK(std::filesystem::file_size(path + "-wal") < 200UL * 1024 * 1024);
+}
+
+TEST_CASE("the spool in memory works the same, leaves no file and survives nothing")
+{
+    const fakes::TemporaryFolder folder;
+    const std::string path = folder / "s.sqlite";
+    const Options options{.spool = Options::Spool::memory};
+    std::string prefix;
+    {
+        const auto store = open(path, options);
+        prefix = store->record_id_prefix();
+        store->save("t", "k", "v");
+        REQUIRE(store->put_record({"x", "y"}, "r1", "{}"));
+        std::atomic<bool> told = false;
+        store->after_commit([&] { told = true; });
+        await([&] { return told.load(); });
+        CHECK(load(*store, "t").size() == 1);
+        CHECK(waiting(*store, "x") == std::vector<std::string>{"r1"});
+        store->done(store->waiting("x", 0, 1)->front().sequence);
+        await([&] {
+            const auto counts = store->last_count();
+            return counts.size() == 1 && counts[0].backend == "y" && counts[0].waiting == 1;
+        });
+        const auto second = open(path, options); // no lock: nothing is shared
+    }
+    CHECK(std::filesystem::is_empty(folder.path()));
+    const auto store = open(path, options);
+    CHECK(waiting(*store, "y").empty());
+    CHECK(store->record_id_prefix() != prefix);
+}
+
+TEST_CASE("how full the spool is can be asked without waiting for the disk")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite");
+    CHECK(store->last_count().empty());
+    for (const char* id : {"r1", "r2", "r3"})
+        REQUIRE(store->put_record({"x"}, id, "{}"));
+    REQUIRE(store->flush(long_enough));
+    const auto all = store->waiting("x", 0, 10);
+    store->park(all->at(1).sequence, "too long");
+    await([&] {
+        const auto counts = store->last_count();
+        return counts.size() == 1 && counts[0].waiting == 2 && counts[0].parked == 1;
+    });
+    const std::int64_t age = unstepped_time() - store->last_count()[0].oldest;
+    CHECK(age >= 0);
+    CHECK(age < long_enough.count());
+}
+
+TEST_CASE("records that are in memory only are known, with their age and the reason")
+{
+    const fakes::TemporaryFolder folder;
+    const fakes::CapturedLog log;
+    const auto store = open(folder / "s.sqlite");
+    CHECK_FALSE(store->unwritten());
+    {
+        const fakes::FileSizeLimit full(64 * 1024);
+        for (int i = 0; i < 10; ++i)
+            REQUIRE(store->put_record({"x"}, std::to_string(i), std::string(20000, 'b')));
+        await([&] { return store->unwritten() && !store->unwritten()->reason.empty(); });
+        REQUIRE(store->put_record({"x"}, "one more", "{}"));
+        const auto unwritten = store->unwritten();
+        REQUIRE(unwritten);
+        CHECK(unwritten->records >= 1);
+        CHECK(unwritten->records <= 11);
+        CHECK(unwritten->age > Duration{0});
+        CHECK(unwritten->reason.find("s.sqlite: cannot be written") != std::string::npos);
+    }
+    REQUIRE(store->flush(long_enough));
+    await([&] { return !store->unwritten(); });
+    CHECK(waiting(*store, "x").size() == 11);
+}
