@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <mutex>
 #include <string>
 
 #include <mysql.h>
@@ -51,13 +52,20 @@ private:
 
     template <class Continue>
     Ending finish(int wanted, Continue&& go_on, Deadline deadline) noexcept;
-    int await(int wanted, Deadline deadline, Ending& ending) const noexcept;
-    void cut() const noexcept;
+    int await(int wanted, Deadline deadline, Ending& ending) noexcept;
+    void hold_socket(Milliseconds limit) noexcept;
+    void make_non_blocking() noexcept;
+    void release_socket() noexcept;
+    void cut() noexcept;
     plugin_support::SqlOutcome failure(Ending ending, Milliseconds limit);
 
     MYSQL* mysql_ = nullptr;
     bool was_closed_ = false;
     int cancelled_ = -1; ///< an eventfd, readable from cancel() on
+    std::mutex mutex_;   ///< of what follows
+    /// A descriptor of our own for the connected socket: libmariadb closes its when it likes, and
+    /// the number may then be another's.
+    int socket_ = -1;
 };
 
 } // namespace mediaproxy::accounting_mysql
