@@ -28,12 +28,12 @@ struct Fixture {
         records.push_back(std::make_unique<AccountingRecord>(std::move(id), std::move(call_id), "f",
                                                              std::move(to_tag)));
     }
-    Outcome write(RecordTable& table)
+    Outcome write(RecordTable& into)
     {
         std::vector<const mp_session_record*> pointers;
         for (const auto& record : records)
             pointers.push_back(record->abi());
-        return table.write(pointers, done);
+        return into.write(pointers, done);
     }
     std::size_t logged(std::string_view words) const
     {
