@@ -5,6 +5,8 @@
 #include <memory>
 #include <system_error>
 
+#include <errmsg.h>
+#include <mysqld_error.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -34,6 +36,13 @@ std::string format_seconds(std::chrono::milliseconds time)
 {
     std::string text = std::to_string(static_cast<double>(time.count()) / 1000);
     return text.erase(text.find_last_not_of('0') + 1).append(text.back() == '.' ? "0 s" : " s");
+}
+
+bool is_closed(unsigned code)
+{
+    constexpr unsigned idle_too_long = 4031; // MySQL 8 says why
+    return code == CR_SERVER_GONE_ERROR || code == CR_SERVER_LOST || code == ER_CONNECTION_KILLED ||
+           code == idle_too_long;
 }
 
 bool is_text(const MYSQL_FIELD& field)
@@ -123,8 +132,9 @@ Connection::Ending Connection::finish(int wanted, Continue&& go_on, Deadline dea
     return ending;
 }
 
-SqlOutcome Connection::failure(Ending ending, Milliseconds limit) const
+SqlOutcome Connection::failure(Ending ending, Milliseconds limit)
 {
+    was_closed_ = ending == Ending::finished && is_closed(mysql_errno(mysql_));
     if (ending == Ending::cancelled)
         return {Fault::unavailable, "cancelled"};
     if (ending == Ending::too_late)

@@ -38,6 +38,10 @@ public:
     plugin_support::SqlOutcome query(const std::string& sql, plugin_support::SqlResult* result,
                                      Milliseconds limit);
 
+    /// Whether the last failure was that the server had closed the connection, as it does with one
+    /// that was idle for long.
+    bool was_closed() const noexcept { return was_closed_; }
+
     /// For this object's whole life.
     void cancel() noexcept;
 
@@ -49,9 +53,10 @@ private:
     Ending finish(int wanted, Continue&& go_on, Deadline deadline) noexcept;
     int await(int wanted, Deadline deadline, Ending& ending) const noexcept;
     void cut() const noexcept;
-    plugin_support::SqlOutcome failure(Ending ending, Milliseconds limit) const;
+    plugin_support::SqlOutcome failure(Ending ending, Milliseconds limit);
 
     MYSQL* mysql_ = nullptr;
+    bool was_closed_ = false;
     int cancelled_ = -1; ///< an eventfd, readable from cancel() on
 };
 

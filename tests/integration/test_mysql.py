@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 import unittest
 
 from lab.daemon import until
@@ -100,6 +101,34 @@ class MySql(DatabaseCases, unittest.TestCase):
             until(lambda: database.rows("call_id", "bills.media_sessions"), PATIENCE, daemon.tail),
             [("call",)],
         )
+
+    def test_a_connection_that_was_idle_for_too_long_is_nobodys_trouble(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "before")
+        self.written(daemon, "before")
+        database.disconnect()
+        until(lambda: database.connections() == 0, PATIENCE, "the connection is still there")
+        self.call(proxy, "after")
+        self.check_each_once(daemon, ["before", "after"])
+        self.assertEqual(daemon.logged("records wait"), [])
+
+    def test_a_server_that_says_nothing_or_nonsense(self):
+        """It takes connections. The end of the daemon does not wait for it."""
+        for greeting, timeout, said in (
+            (b"", 1, "no answer within 1.0 s"),
+            (b"", 600, None),
+            (b"SSH-2.0-OpenSSH_9.2\r\n" * 100, 5, "records wait"),
+        ):
+            with self.subTest((greeting[:7], timeout)), Greeter(greeting) as other:
+                daemon = self.daemon(port=other.port, connect_timeout=timeout).start()
+                self.call(self.connect(daemon), "call")
+                until(lambda: other.count, PATIENCE, daemon.tail)
+                if said:
+                    self.await_log(daemon, said, "records wait")
+                begin = time.monotonic()
+                daemon.stop()
+                self.assertLess(time.monotonic() - begin, 8)
 
     def test_inserts_that_take_ten_seconds_are_given_up_in_time(self):
         daemon = self.daemon(statement_timeout=1).start()
@@ -245,6 +274,34 @@ class MySql(DatabaseCases, unittest.TestCase):
         daemon.stop()
         self.assertEqual(sorted(call_id for (call_id,) in small.rows("call_id")), sorted(names))
 
+
+
+class Greeter:
+    """A server that says one thing to everybody who connects, and listens no further."""
+
+    def __init__(self, greeting):
+        self._greeting, self._clients = greeting, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._greet, daemon=True).start()
+
+    @property
+    def count(self):
+        return len(self._clients)
+
+    def _greet(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self._clients.append(self._listener.accept()[0])
+                self._clients[-1].sendall(self._greeting)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for each in (self._listener, *self._clients):
+            each.close()
 
 
 class LosesCommits:

@@ -55,6 +55,17 @@ class Postgres(Server):
         for path in (certificate, key):
             self.user.own(path)
 
+    def settings(self, **changes):
+        """Of the plugin postgres, by TCP."""
+        return {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": "mediaproxy",
+            "password": PASSWORD,
+            "database": "calls",
+            **changes,
+        }
+
     @property
     def certificate(self):
         """What signs for `localhost`; a client may trust it."""
