@@ -368,7 +368,7 @@ class Strange(RadiusCase):
 
         server, daemon, proxy = self.strange(garbage, tries=1)
         self.call(proxy, "one")
-        self.await_log(daemon, "8 answers that do not fit")
+        self.await_log(daemon, "answers that do not fit")
         server.judge = lambda request: [*garbage(request), fake_radius.answer(request)]
         taken = len(server.requests)
         server.await_requests(taken + 1)  # behind garbage the right answer still counts
