@@ -31,7 +31,7 @@ extract mine.c > mine.c
 extract build.sh > build.sh
 grep -q mediaproxy_plugin mine.c
 # The program of this build, warnings as errors, and a file of this test's own.
-sed -e "s,^mediaproxyd,$mediaproxyd," -e 's,-Wextra,-Wextra -Werror,' -e "s,/tmp/,$work/," build.sh |
+sed -e "s,/tmp/,$work/," -e "s,^mediaproxyd,$mediaproxyd," -e 's,-Wextra,-Wextra -Werror,' build.sh |
     sh -eu | tee report
 grep -q 'accounting_mine.so: conforms to plugin ABI' report
 ! grep -E '^(fault|warning)' report
