@@ -157,7 +157,6 @@ class Calls:
     def __init__(self, place, names):
         self.place, self.names = place, names
         self.answered, self.unsure = set(), set()
-        self.slowest = 0.0
         self._lock = threading.Lock()
         self._done = 0  # steps of the present run
 
@@ -192,8 +191,6 @@ class Calls:
                     connection.close()
                 connection = None
         if connection:
-            with self._lock:
-                self.slowest = max(self.slowest, connection.slowest)
             connection.close()
 
     def set_up(self, connection, name):
