@@ -19,6 +19,7 @@ ROOMS = {
     "store": {"base"},
     "plugin": {"base", "net"},
     "accounting": {"base", "net", "protocol", "plugin", "store"},
+    "conformance": {"base", "protocol", "plugin", "accounting"},
     "relay": {"base", "net", "media", "protocol", "session", "tls", "plugin", "store"},
     "dispatcher": {"base", "net", "protocol", "tls", "accounting", "store", "plugin"},
     "config": {"base", "net", "tls", "relay", "dispatcher", "plugin", "store"},

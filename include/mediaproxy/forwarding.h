@@ -82,7 +82,8 @@ typedef struct mp_forwarding {
                         void **instance, mp_error *error);
 
     /* Once, after create(): take over flows of this owner that a predecessor left; what is ours and not named
-     * here is removed. each[i] says MP_OK or why flow i must be installed anew. [core-thread, at start, may block] */
+     * here is removed. Writes each[i]: MP_OK or why flow i must be installed anew, as a flow that no
+     * predecessor left must. With count 0 the arrays are NULL. [core-thread, at start, may block] */
     mp_status (*adopt)(void *instance, const mp_flow *const *flows, uint32_t count,
                        mp_status *each, mp_flow_reading *so_far, mp_error *error);
 
@@ -91,15 +92,17 @@ typedef struct mp_forwarding {
     mp_status (*install)(void *instance, const mp_flow *const *flows, uint32_t count,
                          mp_status *each, mp_error *error);
 
-    /* The flow's endpoints moved: one atomic step, no packet lost. [core-thread, must not block] */
+    /* The flow's endpoints moved: one atomic step, no packet lost. Its totals go on. A flow that is not
+     * installed is refused. [core-thread, must not block] */
     mp_status (*replace)(void *instance, const mp_flow *flow, mp_flow_reading *until_now, mp_error *error);
 
     /* Stops flows and reports their final totals, so that no packet falls between reading and removing.
-     * They are gone whatever this returns. [core-thread, must not block] */
+     * They are gone whatever this returns. finals[i] is that of ids[i], zeros when there is no such flow.
+     * [core-thread, must not block] */
     mp_status (*remove)(void *instance, const mp_flow_id *ids, uint32_t count,
                         mp_flow_reading *finals, mp_error *error);
 
-    /* All flows; answered by events->readings(), once with `last`, also when there are no flows.
+    /* All flows, each once; answered by events->readings(), once with `last`, also when there are no flows.
      * [core-thread, must not block] */
     mp_status (*read)(void *instance, uint64_t request, mp_error *error);
 

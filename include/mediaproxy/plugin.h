@@ -45,7 +45,8 @@ typedef int32_t mp_log_level;
 #define MP_FD_WRITE 2u
 
 /* What the daemon does for one plugin instance. Owned by the host; valid from
- * create() until destroy() of that instance returns. */
+ * create() until destroy() of that instance returns. Its address says which instance
+ * calls: pass the pointer that create() got, never a copy of the struct. */
 typedef struct mp_host {
     uint32_t    struct_size;
     uint32_t    abi;     /* MP_ABI_VERSION of the daemon    */
@@ -77,9 +78,11 @@ typedef struct mp_plugin {
     const char *name;        /* "sqlite": also the name of its table in the configuration */
     const char *version;     /* of the plugin */
     const char *description; /* one line, for --list-plugins */
-    const char *const *setting_keys; /* NULL-terminated; the host refuses any other key */
+    const char *const *setting_keys; /* NULL-terminated; the host refuses any other key. Letters,
+                                        digits, _ and -; `plugin` is the host's own */
 
-    /* Returns the vtable for MP_ACCOUNTING, MP_FORWARDING, ... or NULL. [core-thread] */
+    /* Returns the vtable for MP_ACCOUNTING, MP_FORWARDING, ..., the same one each time, or NULL for
+     * an id that it does not know: compare the whole of it. [core-thread] */
     const void *(*get_interface)(const char *id);
 } mp_plugin;
 

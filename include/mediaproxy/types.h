@@ -29,7 +29,8 @@ typedef int32_t mp_status;
 #define MP_E_AGAIN       (-5) /* temporary; the host may call again later               */
 
 /* Where a failing call explains itself. The caller owns it; the callee writes a
- * NUL-terminated UTF-8 sentence, no trailing newline. Never NULL. */
+ * NUL-terminated UTF-8 sentence without a newline, cut to fit at a character, not in
+ * one. What it holds before the call means nothing. Never NULL. */
 typedef struct mp_error {
     char message[256];
 } mp_error;

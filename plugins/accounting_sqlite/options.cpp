@@ -1,51 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "options.hpp"
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <string_view>
+#include <utility>
 
 namespace mediaproxy::accounting_sqlite
 {
 
 namespace
 {
-
-struct NameSetting {
-    std::string_view key;
-    std::string Options::*member;
-};
-
-constexpr std::array name_settings{
-    NameSetting{"sessions_table", &Options::table},
-    NameSetting{"callid_column", &Options::call_id_column},
-    NameSetting{"fromtag_column", &Options::from_tag_column},
-    NameSetting{"totag_column", &Options::to_tag_column},
-    NameSetting{"info_column", &Options::info_column},
-};
-
-bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-bool is_identifier(std::string_view name)
-{
-    const auto allowed = [](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
-    return !name.empty() && name.size() <= 64 && is_letter(name.front()) &&
-           std::all_of(name.begin(), name.end(), allowed);
-}
-
-/// Seconds with decimals, at most an hour; negative when it is not a number.
-std::chrono::milliseconds parse_seconds(std::string_view text)
-{
-    double seconds = -1;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (error != std::errc{} || end != text.data() + text.size() || !(seconds <= 3600))
-        return std::chrono::milliseconds(-1);
-    return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-}
 
 /// An empty sentence when the setting is right.
 std::string apply(Options& options, std::string_view key, std::string_view value)
@@ -54,42 +16,17 @@ std::string apply(Options& options, std::string_view key, std::string_view value
         options.path = value;
         return {};
     }
-    if (key == "busy_timeout") {
-        options.busy_timeout = parse_seconds(value);
-        if (options.busy_timeout.count() >= 0)
-            return {};
-        return "busy_timeout: not a number of seconds from 0 to 3600: " + std::string(value);
-    }
-    const auto name = std::find_if(name_settings.begin(), name_settings.end(),
-                                   [&](const NameSetting& row) { return row.key == key; });
-    if (name == name_settings.end())
-        return std::string(key) + ": unknown setting";
-    options.*name->member = value;
-    if (is_identifier(value))
+    if (key == "dburi")
         return {};
-    return std::string(key) + ": not a name of letters, digits and _: " + std::string(value);
-}
-
-std::string lower(std::string_view text)
-{
-    std::string result(text);
-    for (char& c : result)
-        c = (c >= 'A' && c <= 'Z') ? static_cast<char>(c - 'A' + 'a') : c;
-    return result;
-}
-
-/// SQLite compares names without case: the same one twice would be one column.
-std::string find_repeated(const Options& options)
-{
-    std::array names{std::string("id"),
-                     std::string("record_id"),
-                     lower(options.call_id_column),
-                     lower(options.from_tag_column),
-                     lower(options.to_tag_column),
-                     lower(options.info_column)};
-    std::sort(names.begin(), names.end());
-    const auto twice = std::adjacent_find(names.begin(), names.end());
-    return twice == names.end() ? std::string() : "column name used twice: " + *twice;
+    if (key == "busy_timeout") {
+        const auto seconds = plugin_support::parse_seconds(value);
+        options.busy_timeout = seconds.value_or(options.busy_timeout);
+        return seconds
+                   ? std::string()
+                   : "busy_timeout: not a number of seconds from 0 to 3600: " + std::string(value);
+    }
+    return plugin_support::apply(options.names, key, value)
+        .value_or(std::string(key) + ": unknown setting");
 }
 
 } // namespace
@@ -98,6 +35,13 @@ std::variant<Options, std::string> read_options(std::span<const mp_setting> sett
                                                 std::string_view state_dir)
 {
     Options options;
+    plugin_support::ServerOptions file;
+    if (std::string wrong = apply_dburi(file, settings, {"sqlite"}); !wrong.empty())
+        return wrong;
+    if (!file.address.host.empty())
+        return std::string("dburi: a file is written sqlite:///path");
+    if (!file.address.database.empty())
+        options.path = "/" + file.address.database;
     for (const mp_setting& setting : settings) {
         if (std::string wrong = apply(options, setting.key, setting.value); !wrong.empty())
             return wrong;
@@ -106,7 +50,7 @@ std::variant<Options, std::string> read_options(std::span<const mp_setting> sett
         return std::string("path: not set, and the daemon has no state folder");
     if (options.path.empty())
         options.path = std::string(state_dir) + "/sessions.sqlite";
-    if (std::string wrong = find_repeated(options); !wrong.empty())
+    if (std::string wrong = find_repeated(options.names); !wrong.empty())
         return wrong;
     return options;
 }

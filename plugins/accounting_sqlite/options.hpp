@@ -1,34 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include <mediaproxy/types.h>
 
+#include "support/sql_options.hpp"
+
 namespace mediaproxy::accounting_sqlite
 {
 
-/// Where the records go. Names of the table and its columns are SQL identifiers: letters, digits
-/// and `_`, at most 64, not starting with a digit.
 struct Options {
+    plugin_support::TableNames names;
     std::string path;
-    std::string table = "media_sessions";
-    std::string call_id_column = "call_id";
-    std::string from_tag_column = "from_tag";
-    std::string to_tag_column = "to_tag";
-    std::string info_column = "info";
     std::chrono::milliseconds busy_timeout{5000};
 };
 
-inline constexpr const char* setting_keys[] = {
-    "path",         "sessions_table", "callid_column", "fromtag_column",
-    "totag_column", "info_column",    "busy_timeout",  nullptr,
-};
+inline constexpr auto setting_keys = plugin_support::join_keys(
+    std::array{"path", "dburi", "busy_timeout"}, plugin_support::table_keys);
 
-/// The options, or a sentence that says what is wrong. Without `path` the database is
+/// The options, or a sentence that says what is wrong. Without `path` and `dburi` the database is
 /// sessions.sqlite in `state_dir`.
 std::variant<Options, std::string> read_options(std::span<const mp_setting> settings,
                                                 std::string_view state_dir);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <cstring>
 #include <memory>
 #include <utility>
 
 #include <mediaproxy/accounting.h>
 
-#include "database.hpp"
+#include "driver.hpp"
 #include "options.hpp"
-#include "support/failure.hpp"
+#include "support/accounting_edge.hpp"
+#include "support/record_table.hpp"
 
 namespace mediaproxy::accounting_sqlite
 {
@@ -15,60 +15,18 @@ namespace mediaproxy::accounting_sqlite
 namespace
 {
 
-using plugin_support::fail;
-using plugin_support::guarded;
+using plugin_support::RecordTable;
 
-mp_status report(mp_error* error, const Outcome& outcome)
+plugin_support::Made<RecordTable> make(plugin_support::PluginSettings settings,
+                                       plugin_support::PluginHost host)
 {
-    return outcome.status == MP_OK ? MP_OK : fail(error, outcome.status, outcome.message);
-}
-
-mp_status create(const mp_host* host, const mp_setting* settings, std::uint32_t count,
-                 void** instance, mp_error* error) noexcept
-{
-    return guarded(error, MP_E_FAILED, [&] {
-        auto options = read_options({settings, count}, host->state_dir);
-        if (const auto* wrong = std::get_if<std::string>(&options))
-            return fail(error, MP_E_INVALID, *wrong);
-        const auto log = [host](mp_log_level level, const std::string& line) {
-            host->log(host, level, line.c_str());
-        };
-        *instance =
-            std::make_unique<Database>(std::get<Options>(std::move(options)), log).release();
-        return MP_OK;
-    });
-}
-
-mp_status open(void* instance, mp_error* error) noexcept
-{
-    return guarded(error, MP_E_AGAIN,
-                   [&] { return report(error, static_cast<Database*>(instance)->open()); });
-}
-
-mp_status write(void* instance, const mp_session_record* const* records, std::uint32_t count,
-                std::uint32_t* done, mp_error* error) noexcept
-{
-    *done = 0;
-    return guarded(error, MP_E_AGAIN, [&] {
-        return report(error, static_cast<Database*>(instance)->write({records, count}, *done));
-    });
-}
-
-void cancel(void* instance) noexcept
-{
-    static_cast<Database*>(instance)->cancel();
-}
-
-void destroy(void* instance) noexcept
-{
-    const std::unique_ptr<Database> database(static_cast<Database*>(instance));
-}
-
-constexpr mp_accounting accounting = {sizeof accounting, 0, create, open, write, cancel, destroy};
-
-const void* get_interface(const char* id) noexcept
-{
-    return std::strcmp(id, MP_ACCOUNTING) == 0 ? &accounting : nullptr;
+    auto options = read_options(settings, host.state_dir);
+    if (auto* wrong = std::get_if<std::string>(&options))
+        return std::move(*wrong);
+    auto& chosen = std::get<Options>(options);
+    plugin_support::TableNames names = chosen.names;
+    return std::make_unique<RecordTable>(std::make_unique<Driver>(std::move(chosen)),
+                                         std::move(names), std::move(host.log));
 }
 
 } // namespace
@@ -81,6 +39,7 @@ const mp_plugin mediaproxy_plugin = {
     "sqlite",
     "1.0",
     "accounting records in a table of an SQLite database",
-    mediaproxy::accounting_sqlite::setting_keys,
-    mediaproxy::accounting_sqlite::get_interface,
+    mediaproxy::accounting_sqlite::setting_keys.data(),
+    mediaproxy::plugin_support::AccountingEdge<mediaproxy::plugin_support::RecordTable,
+                                               mediaproxy::accounting_sqlite::make>::get_interface,
 };

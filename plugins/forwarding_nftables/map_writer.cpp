@@ -110,8 +110,55 @@ void MapWriter::add_ways(std::span<const FlowTable::Place> ways, std::span<int> 
         errors[i] = changes[i].error;
 }
 
+bool MapWriter::remove_at_once(std::span<Flow* const> flows)
+{
+    constexpr std::size_t most = 200; // the length of a list of elements has 16 bits
+    std::vector<Way*> ways;           // in the order of the messages, which is that of the answers
+    std::vector<Key> keys;
+    batch_.begin();
+    for (const Family family : {Family::ipv4, Family::ipv6}) {
+        const auto put = [&] {
+            if (keys.empty())
+                return;
+            const MapPlace place = layout_.place(family);
+            put_elements(batch_.add(NFT_MSG_DELSETELEM, place.protocol, NLM_F_ECHO), place, keys,
+                         {});
+            keys.clear();
+        };
+        for (Flow* flow : flows) {
+            if (flow->family != family)
+                continue;
+            for (Way& way : flow->ways) {
+                ways.push_back(&way);
+                keys.push_back(way.key);
+            }
+            if (keys.size() >= 2 * most)
+                put();
+        }
+        put();
+    }
+    auto next = ways.begin();
+    const auto outcome = batch_.commit([&](const nlmsghdr& message) {
+        for_each_element(
+            message, [&](const Key& key, std::span<const std::byte>, const mp_traffic& counted) {
+                const auto is_it = [&](const Way* way) { return way->key == key; };
+                auto found = std::find_if(next, ways.end(), is_it);
+                if (found == ways.end())
+                    found = std::find_if(ways.begin(), next, is_it);
+                if (found == ways.end())
+                    return;
+                (*found)->count(counted);
+                next = found + 1;
+            });
+    });
+    commits_ += outcome.ok() ? 1 : 0;
+    return outcome.ok();
+}
+
 void MapWriter::remove(std::span<Flow* const> flows)
 {
+    if (flows.size() <= most_changes && remove_at_once(flows))
+        return;
     std::vector<Change> changes;
     changes.reserve(flows.size());
     for (const Flow* flow : flows)

@@ -53,6 +53,9 @@ private:
     };
     enum class Refused { leave_out, refuse_all };
 
+    /// Many elements in a message, which costs less than one for each flow. False: nothing
+    /// happened, as one of them is not there.
+    bool remove_at_once(std::span<Flow* const> flows);
     static Change change(std::uint16_t type, const Flow& flow);
     static Change change(std::uint16_t type, const Flow& flow, std::size_t side);
     /// Carries the changes out, again without those that were refused.

@@ -11,11 +11,14 @@
 #include "burst_path.hpp"
 #include "engine.hpp"
 #include "socket_options.hpp"
+#include "support/unique_fd.hpp"
 #include "turn_limits.hpp"
-#include "unique_fd.hpp"
 
 namespace forwarding_userspace
 {
+
+using mediaproxy::plugin_support::UniqueFd;
+
 namespace
 {
 

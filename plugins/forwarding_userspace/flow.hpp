@@ -21,6 +21,20 @@ enum class Path : std::uint8_t { packets, bursts };
 /// What the kernel is doing for a leg right now (io_uring only).
 enum class Operation : std::uint8_t { none, receive, poll };
 
+/// A leg's second socket, see TwinSockets (io_uring only).
+struct Twin {
+    enum class State : std::uint8_t {
+        none,
+        opened,    ///< not read yet
+        receiving, ///< carries the leg's packets
+        ending,    ///< they go to the leg's own socket again; what it still holds is read
+    };
+    int file = -1; ///< its place in the ring's table
+    SocketAddress own;
+    State state = State::none;
+    bool emptied = false; ///< while ending: its receive began after that and has found nothing
+};
+
 /// One socket of a flow and the party behind it. Made by the core thread; from install to remove
 /// only its worker touches it.
 struct Leg {
@@ -42,6 +56,7 @@ struct Leg {
     std::uint8_t caution = 1;       ///< such turns before it tries more
     Path path = Path::packets;
     Operation operation = Operation::none;
+    Twin twin;
     bool leaving = false;     ///< being detached: do not read on
     bool gro = false;         ///< UDP_GRO is set on the socket
     bool oversize = false;    ///< sends datagrams that only the burst path's buffers hold

@@ -1,121 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "uring_engine.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <vector>
 
-#include <liburing.h>
 #include <poll.h>
 
-#include "burst_path.hpp"
-#include "engine.hpp"
 #include "socket_options.hpp"
 #include "turn_limits.hpp"
-#include "uring_buffers.hpp"
 
 namespace forwarding_userspace
 {
-namespace
-{
-
-/// What a completion is about, in the low bits of its user data; the rest is the leg's address.
-enum class Topic : std::uint64_t { wake = 0, receive = 1, poll = 2, nothing = 3 };
-constexpr std::uint64_t topic_mask = 3;
-
-std::uint64_t tag(Topic topic, const Leg* leg = nullptr)
-{
-    return reinterpret_cast<std::uintptr_t>(leg) | static_cast<std::uint64_t>(topic);
-}
-
-/// A completion taken out of the ring.
-struct Completion {
-    std::uint64_t user_data;
-    std::int32_t res;
-    std::uint32_t flags;
-
-    explicit Completion(const io_uring_cqe& entry)
-        : user_data(entry.user_data), res(entry.res), flags(entry.flags)
-    {
-    }
-    Topic topic() const { return static_cast<Topic>(user_data & topic_mask); }
-    Leg* leg() const { return reinterpret_cast<Leg*>(user_data & ~topic_mask); }
-    bool more() const { return (flags & IORING_CQE_F_MORE) != 0; }
-    bool has_buffer() const { return (flags & IORING_CQE_F_BUFFER) != 0; }
-    std::uint16_t buffer() const
-    {
-        return static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    }
-};
-
-/// io_uring: one multishot receive for each socket into shared buffers; sends are queued while
-/// completions are read and submitted together. A fat leg is polled and served in bursts instead.
-///
-/// Sends are MSG_DONTWAIT, so the kernel carries them out (or refuses them) while it takes the
-/// submission: their buffers are free again as soon as the queue is empty, without a completion.
-class UringEngine final : public Engine
-{
-public:
-    explicit UringEngine(const Environment& environment)
-        : environment_(environment), bursts_(environment.host, environment.gso)
-    {
-        receive_header_.msg_namelen = sizeof(sockaddr_in6);
-    }
-    ~UringEngine() override
-    {
-        if (open_)
-            io_uring_queue_exit(&ring_);
-    }
-
-    /// 0 or a negative errno.
-    int open();
-
-    void attach(Flow& flow) override;
-    void detach(std::span<Flow* const> flows) override;
-    void wait(Wait how) override;
-    void process() override;
-    void flush() override { submit(); }
-
-private:
-    static constexpr unsigned queue_entries = 1024;
-    static constexpr unsigned most_sends = 32; // a longer batch keeps the core thread waiting
-
-    io_uring_sqe* next_entry();
-    void watch_wake_up();
-    void arm(Leg& leg);
-    void cancel(const Leg& leg);
-    void submit();
-    void submitted();
-    void rearm();
-
-    void sort_out_deferred();
-    void take_completions();
-    void complete_or_defer(const Completion& completion);
-    void complete(const Completion& completion);
-    void received(Leg& leg, const Completion& completion);
-    void guard_others(Leg& leg);
-    bool forward(Leg& leg, const Completion& completion);
-    void judge_rate(Leg& leg);
-    /// The leg's operation is over; true when the leg is leaving or failed: no other may follow.
-    bool operation_was_the_last(Leg& leg, int result);
-    void receive_ended(Leg& leg, int result);
-    void polled(Leg& leg, int result);
-    void enter_bursts(Leg& leg);
-    bool fail_if_hopeless(Leg& leg, int result);
-
-    Environment environment_;
-    BurstPath bursts_;
-    io_uring ring_{};
-    bool open_ = false;
-    UringBuffers buffers_; // after ring_: unmapped while nothing uses it
-    msghdr receive_header_{};
-    std::vector<Leg*> unarmed_;        ///< to be armed in the next turn
-    std::vector<Completion> deferred_; ///< of other legs, met while some were detached
-    unsigned leaving_ = 0;             ///< legs whose cancelled operation has not ended yet
-    unsigned sends_ = 0;               ///< queued and not yet submitted
-    std::uint64_t turn_ = 0;
-    std::int64_t now_ = 0;
-};
 
 int UringEngine::open()
 {
@@ -129,6 +26,7 @@ int UringEngine::open()
     open_ = true;
     if (const int result = buffers_.register_with(ring_); result != 0)
         return result;
+    twins_.register_with(ring_);
     watch_wake_up();
     return 0;
 }
@@ -167,9 +65,12 @@ void UringEngine::arm(Leg& leg)
     leg.operation = Operation::receive;
 }
 
+/// What the kernel is doing for the leg: with its own socket, or else with the twin.
 void UringEngine::cancel(const Leg& leg)
 {
-    const auto topic = leg.operation == Operation::poll ? Topic::poll : Topic::receive;
+    const auto topic = leg.operation == Operation::poll      ? Topic::poll
+                       : leg.operation == Operation::receive ? Topic::receive
+                                                             : Topic::twin;
     io_uring_sqe* entry = next_entry();
     io_uring_prep_cancel64(entry, tag(topic, &leg), 0);
     entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -190,15 +91,19 @@ void UringEngine::detach(std::span<Flow* const> flows)
                 act(leg);
     };
     const auto cancel_if_running = [this](Leg& leg) {
-        if (leg.operation != Operation::none)
+        if (leg.operation != Operation::none || leg.twin.state == Twin::State::ending)
             cancel(leg);
     };
-    std::erase_if(unarmed_, [flows](const Leg* leg) {
-        return std::find(flows.begin(), flows.end(), leg->flow) != flows.end();
-    });
+    for (auto* list : {&unarmed_, &twins_wanted_, &twins_opened_})
+        std::erase_if(*list, [flows](const Leg* leg) {
+            return std::find(flows.begin(), flows.end(), leg->flow) != flows.end();
+        });
     each_leg([this](Leg& leg) {
         leg.leaving = true;
-        leaving_ += leg.operation != Operation::none ? 1 : 0;
+        if (leg.operation == Operation::none)
+            retire_twin(leg);
+        if (leg.operation != Operation::none || leg.twin.state != Twin::State::none)
+            ++leaving_;
     });
     sort_out_deferred();
     constexpr unsigned rounds_until_again = 64;
@@ -255,7 +160,8 @@ void UringEngine::complete_or_defer(const Completion& completion)
 void UringEngine::wait(Wait how)
 {
     rearm();
-    if (how == Wait::for_work && deferred_.empty())
+    open_twins();
+    if (how == Wait::for_work && deferred_.empty() && twins_opened_.empty())
         io_uring_submit_and_wait(&ring_, 1);
     else
         io_uring_submit_and_get_events(&ring_);
@@ -308,6 +214,11 @@ void UringEngine::rearm()
     for (Leg* leg : unarmed_)
         arm(*leg);
     unarmed_.clear();
+    for (Leg* leg : twins_opened_) {
+        arm_twin(*leg);
+        leg->twin.state = Twin::State::receiving;
+    }
+    twins_opened_.clear();
 }
 
 void UringEngine::complete(const Completion& completion)
@@ -321,6 +232,8 @@ void UringEngine::complete(const Completion& completion)
         return received(*completion.leg(), completion);
     case Topic::poll:
         return polled(*completion.leg(), completion.res);
+    case Topic::twin:
+        return twin_received(*completion.leg(), completion);
     case Topic::nothing: // a send or a cancellation that failed
         return;
     }
@@ -328,15 +241,20 @@ void UringEngine::complete(const Completion& completion)
 
 void UringEngine::received(Leg& leg, const Completion& completion)
 {
-    if (completion.has_buffer()) {
-        if (forward(leg, completion))
-            buffers_.lend(completion.buffer());
-        else
-            buffers_.put_back(completion.buffer());
-        guard_others(leg);
-    }
+    take_out(leg, completion);
     if (!completion.more())
         receive_ended(leg, completion.res);
+}
+
+void UringEngine::take_out(Leg& leg, const Completion& completion)
+{
+    if (!completion.has_buffer())
+        return;
+    if (forward(leg, completion))
+        buffers_.lend(completion.buffer());
+    else
+        buffers_.put_back(completion.buffer());
+    guard_others(leg);
 }
 
 /// Older kernels let one multishot receive take every buffer there is. A flooded socket is served
@@ -372,10 +290,18 @@ bool UringEngine::forward(Leg& leg, const Completion& completion)
     }
     leg.count(1, size, now_);
     judge_rate(leg);
+    judge_twins(leg);
+    constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const Leg& out = *leg.other;
     io_uring_sqe* entry = next_entry();
-    io_uring_prep_send(entry, leg.other->fd, payload, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    io_uring_prep_send_set_addr(entry, &leg.other->remote.any,
-                                static_cast<std::uint16_t>(leg.other->remote.size));
+    if (out.twin.state == Twin::State::receiving) {
+        io_uring_prep_send(entry, out.twin.file, payload, size, flags);
+        entry->flags |= IOSQE_FIXED_FILE;
+    } else {
+        io_uring_prep_send(entry, out.fd, payload, size, flags);
+        io_uring_prep_send_set_addr(entry, &out.remote.any,
+                                    static_cast<std::uint16_t>(out.remote.size));
+    }
     entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
     entry->user_data = tag(Topic::nothing);
     ++sends_;
@@ -399,12 +325,19 @@ void UringEngine::enter_bursts(Leg& leg)
         cancel(leg);
 }
 
+void UringEngine::go_over_to_bursts(Leg& leg)
+{
+    bursts_.enter(leg);
+    unarmed_.push_back(&leg);
+}
+
 bool UringEngine::operation_was_the_last(Leg& leg, int result)
 {
     leg.operation = Operation::none;
     if (!leg.leaving)
         return fail_if_hopeless(leg, result);
-    --leaving_;
+    retire_twin(leg);
+    leaving_ -= leg.twin.state == Twin::State::none ? 1 : 0;
     return true;
 }
 
@@ -414,9 +347,12 @@ void UringEngine::receive_ended(Leg& leg, int result)
         return;
     if (result < 0 && result != -ENOBUFS && result != -ECANCELED)
         clear_errors(leg.fd);
-    if (leg.path == Path::bursts)
-        bursts_.enter(leg);
-    unarmed_.push_back(&leg);
+    if (leg.path == Path::packets)
+        unarmed_.push_back(&leg);
+    else if (leg.twin.state == Twin::State::none)
+        go_over_to_bursts(leg);
+    else
+        retire_twin(leg);
 }
 
 void UringEngine::polled(Leg& leg, int result)
@@ -443,8 +379,6 @@ bool UringEngine::fail_if_hopeless(Leg& leg, int result)
     leg.flow->failed = true;
     return true;
 }
-
-} // namespace
 
 std::unique_ptr<Engine> make_uring_engine(const Engine::Environment& environment, mp_error& error)
 {

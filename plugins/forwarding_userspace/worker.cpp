@@ -205,16 +205,13 @@ void Worker::forget(const Flow& flow)
     flows_.pop_back();
 }
 
+/// In between packets wait in the sockets.
 void Worker::replace(Flow& flow, const Move& move)
 {
-    const bool other_sockets =
-        move.sides[0].fd != flow.legs[0].fd || move.sides[1].fd != flow.legs[1].fd;
     Flow* const one[] = {&flow};
-    if (other_sockets)
-        engine_->detach(one);
+    engine_->detach(one);
     flow.move_to(move);
-    if (other_sockets)
-        engine_->attach(flow);
+    engine_->attach(flow);
 }
 
 void Worker::answer(ReadRequest& request)

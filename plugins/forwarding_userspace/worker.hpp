@@ -11,10 +11,12 @@
 #include "engine.hpp"
 #include "flow.hpp"
 #include "host_link.hpp"
-#include "unique_fd.hpp"
+#include "support/unique_fd.hpp"
 
 namespace forwarding_userspace
 {
+
+using mediaproxy::plugin_support::UniqueFd;
 
 /// One read() over all workers; who answers last says so.
 struct ReadRequest {

@@ -57,6 +57,20 @@ Verdict take_accounting(CommandLine& line, std::string_view value)
 
 using Action = CommandLine::Action;
 
+Verdict take_plugin_file(CommandLine& line, std::string_view value)
+{
+    line.action = Action::check_plugin;
+    line.plugin_file = value;
+    return value.empty() ? Verdict::refused : Verdict::taken;
+}
+
+Verdict take_patience(CommandLine& line, std::string_view value)
+{
+    const auto seconds = text::parse_number<std::uint16_t>(value);
+    line.patience = Seconds(seconds.value_or(0));
+    return line.patience == Seconds(0) ? Verdict::refused : Verdict::taken;
+}
+
 constexpr std::array options{
     Option{"role", "dispatcher|relay|both", "what to run as, before the configuration's role",
            take_role},
@@ -68,6 +82,10 @@ constexpr std::array options{
            set<&CommandLine::action, Action::print_config>},
     Option{"list-plugins", "", "print the plugins in the plugin folder",
            set<&CommandLine::action, Action::list_plugins>},
+    Option{"check-plugin", "FILE", "try a plugin out; KEY=VALUE behind it are its settings",
+           take_plugin_file},
+    Option{"patience", "SECONDS", "how long a call of --check-plugin may take (default 30)",
+           take_patience},
     Option{"accounting", "list|retry|export",
            "list the records that back ends refused, try them again, or print them as JSON; "
            "[BACK_END] [RECORD_ID] behind it: only those",
@@ -112,6 +130,28 @@ Error unknown(std::string_view word)
                     near.empty() ? "see --help" : fmt::format("did you mean --{}?", near)));
 }
 
+/// A setting of the plugin to check.
+Result<void> take_setting(CommandLine& line, std::string_view word)
+{
+    const std::size_t equals = word.find('=');
+    if (equals == word.npos || equals == 0)
+        return invalid(fmt::format("--check-plugin {}: {} is not KEY=VALUE",
+                                   text::printable(line.plugin_file), text::printable(word)));
+    line.plugin_settings.push_back(
+        {std::string(word.substr(0, equals)), std::string(word.substr(equals + 1)), {}});
+    return {};
+}
+
+/// A word that is no option.
+Result<void> take_word(CommandLine& line, std::string_view word)
+{
+    if (line.action == Action::check_plugin)
+        return take_setting(line, word);
+    if (take_name(line, word) == Verdict::taken)
+        return {};
+    return unknown(word);
+}
+
 } // namespace
 
 Result<CommandLine> parse_command_line(std::span<const char* const> words)
@@ -119,10 +159,11 @@ Result<CommandLine> parse_command_line(std::span<const char* const> words)
     CommandLine line;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string_view word = words[i];
-        if (!word.starts_with("--") && take_name(line, word) == Verdict::taken)
+        if (!word.starts_with("--")) {
+            if (const Result<void> taken = take_word(line, word); !taken)
+                return taken.error();
             continue;
-        if (!word.starts_with("--"))
-            return unknown(word);
+        }
         const std::size_t equals = word.find('=');
         const Option* const option =
             find_option(word.substr(2, equals == word.npos ? word.npos : equals - 2));

@@ -5,9 +5,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
+#include "base/time.hpp"
 #include "config/config.hpp"
+#include "plugin/source.hpp"
 
 namespace mediaproxy::app
 {
@@ -17,11 +20,12 @@ struct CommandLine {
     enum class Action {
         run,
         check,
+        check_plugin,
         print_config,
         list_plugins,
         accounting,
         print_version,
-        print_help
+        print_help,
     };
     enum class Place { background, foreground };
     enum class Logging { as_configured, debug };
@@ -30,6 +34,9 @@ struct CommandLine {
     Logging logging = Logging::as_configured;
     std::optional<config::Role> role;  ///< goes before the configuration's
     std::optional<std::string> config; ///< nothing: the default file
+    std::string plugin_file;           ///< of --check-plugin, with the settings behind it
+    std::vector<plugin::Setting> plugin_settings;
+    Seconds patience{30}; ///< of --check-plugin, for one call
 
     /// What to do with records that were refused; empty names: all of them.
     struct Accounting {

@@ -16,6 +16,7 @@
 #include "app/daemon.hpp"
 #include "app/log_sinks.hpp"
 #include "config/load.hpp"
+#include "conformance/examination.hpp"
 #include "plugin/library.hpp"
 
 namespace mediaproxy::app
@@ -94,6 +95,17 @@ int list_plugins(const std::string& folder)
     return EXIT_SUCCESS;
 }
 
+int check_plugin(const CommandLine& line)
+{
+    const bool right = conformance::examine(
+        {line.plugin_file, line.plugin_settings, MEDIAPROXYD_VERSION, line.patience},
+        [](std::string_view text) {
+            print(fmt::format("{}\n", text));
+            std::fflush(stdout);
+        });
+    return right ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int accounting(const CommandLine::Accounting& wanted, const config::Config& config)
 {
     const auto done = run_accounting(
@@ -169,6 +181,8 @@ int run(const CommandLine& line)
         print("mediaproxyd " MEDIAPROXYD_VERSION "\n");
         return EXIT_SUCCESS;
     }
+    if (line.action == Action::check_plugin)
+        return check_plugin(line);
     const Result<config::Config> config = load_config(line);
     if (!config)
         return complain(config.error().message);

@@ -40,6 +40,10 @@ void check_dispatcher(const Config& config, std::vector<std::string>& found)
         if (std::find(dispatcher.accounting.begin(), name, *name) != name)
             found.push_back(fmt::format("[dispatcher] accounting: {} is named twice", *name));
     }
+    if (!dispatcher.proxy.socket_path.empty() &&
+        (dispatcher.proxy.reply_path == dispatcher.socket_path ||
+         dispatcher.proxy.reply_path == dispatcher.proxy.socket_path))
+        found.emplace_back("[dispatcher.proxy] reply_path: must be a socket of its own");
     const auto& management = dispatcher.management;
     if (management.enabled && management.listen.empty() && management.socket_path.empty())
         found.emplace_back("[dispatcher.management] listen, socket_path: enabled, but neither is "

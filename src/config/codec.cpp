@@ -157,6 +157,19 @@ std::string BackEnds::print(const std::vector<std::string>& values) const
     return values.empty() ? quote("none") : Texts{}.print(values);
 }
 
+std::string Count::allowed() const
+{
+    return fmt::format("a number from {} to {}", least, most);
+}
+
+std::optional<int> Count::read(const Value& value) const
+{
+    const std::int64_t* const number = std::get_if<std::int64_t>(&value.data);
+    if (number == nullptr || *number < least || *number > most)
+        return std::nullopt;
+    return static_cast<int>(*number);
+}
+
 std::string WholeSeconds::allowed() const
 {
     return fmt::format("a whole number of seconds from {} to {}", least, most);

@@ -53,6 +53,14 @@ struct BackEnds {
     std::string print(const std::vector<std::string>& values) const;
 };
 
+/// A whole number between two limits.
+struct Count {
+    int least = 0, most = 100;
+    std::string allowed() const;
+    std::optional<int> read(const Value& value) const;
+    std::string print(int value) const { return std::to_string(value); }
+};
+
 /// Whole seconds between two limits.
 struct WholeSeconds {
     std::int64_t least = 1;

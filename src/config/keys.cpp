@@ -111,6 +111,31 @@ void add_dispatcher(std::vector<Key>& all)
         "accounting", back_ends, [](auto& d) -> auto& { return d.accounting; });
 }
 
+void add_proxy(std::vector<Key>& all)
+{
+    using Kind = protocol::ProxyKind;
+    const auto add = [&](std::string_view name, auto codec, auto place) {
+        all.push_back(key(
+            "dispatcher.proxy", name,
+            codec, [place](auto& c) -> auto& { return place(c.dispatcher.proxy); }));
+    };
+    const Choice<Kind> kind{{{"auto", Kind::automatic},
+                             {"kamailio", Kind::kamailio},
+                             {"opensips", Kind::opensips},
+                             {"opensips-3.0", Kind::opensips_3_0},
+                             {"opensips-2.4", Kind::opensips_2_4}}};
+    add(
+        "socket_path", optional_path, [](auto& p) -> auto& { return p.socket_path; });
+    add(
+        "kind", kind, [](auto& p) -> auto& { return p.kind; });
+    add(
+        "reply_path", path, [](auto& p) -> auto& { return p.reply_path; });
+    add(
+        "timeout", Fraction{}, [](auto& p) -> auto& { return p.timeout; });
+    add(
+        "retries", Count{0, 20}, [](auto& p) -> auto& { return p.retries; });
+}
+
 void add_management(std::vector<Key>& all)
 {
     using Framing = dispatcher::Options::Management::Framing;
@@ -201,6 +226,7 @@ const std::vector<Key>& keys()
         std::vector<Key> list;
         add_common(list);
         add_dispatcher(list);
+        add_proxy(list);
         add_management(list);
         add_relay(list);
         return list;

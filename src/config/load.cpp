@@ -94,12 +94,15 @@ private:
             return;
         unknown_tables_.insert(table.name);
         const std::string_view near = text::nearest(table.name, known);
-        complain(table.line,
-                 fmt::format("unknown table [{}]{}", text::printable(table.name),
-                             near.empty() ? "; there are [log], [tls], [dispatcher], "
-                                            "[dispatcher.management], [relay], [accounting.NAME] "
-                                            "and [forwarding.NAME]"
-                                          : fmt::format("; did you mean [{}]?", near)));
+        complain(
+            table.line,
+            fmt::format(
+                "unknown table [{}]{}", text::printable(table.name),
+                near.empty()
+                    ? "; there are [log], [tls], [dispatcher], "
+                      "[dispatcher.proxy], [dispatcher.management], [relay], [accounting.NAME] "
+                      "and [forwarding.NAME]"
+                    : fmt::format("; did you mean [{}]?", near)));
     }
 
     void take(const Entry& entry)

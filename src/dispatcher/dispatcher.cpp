@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "dispatcher/books.hpp"
+#include "dispatcher/dialog_terminator.hpp"
 #include "dispatcher/management_server.hpp"
 #include "dispatcher/proxy_server.hpp"
 #include "dispatcher/reconciler.hpp"
@@ -55,6 +56,14 @@ std::string default_name(const std::string& socket_path)
     return fmt::format("{}:{}", host, socket_path);
 }
 
+/// By a 200: before that there is no dialog to end. Relays of MediaProxy 4.x do not tell it from
+/// early media.
+bool is_answered(const protocol::SessionReport& report)
+{
+    return report.record_id.empty() ? report.start_time.has_value()
+                                    : report.answered_time.has_value();
+}
+
 } // namespace
 
 struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
@@ -67,7 +76,11 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
           proxies(environment.io, std::move(listener), options.request_deadline, *this),
           removals(environment.io, books, proxies),
           updates(environment.io, books, proxies, removals, options.attempt_timeout),
-          reconciler(environment.io, books, removals, options.name, options.relay_timeout),
+          reconciler(environment.io, books, removals, options.name, options.relay_timeout,
+                     [this](const Session& session) {
+                         if (session.start_time)
+                             end_dialog(session);
+                     }),
           chores_timer(environment.io), stop_timer(environment.io)
     {
     }
@@ -81,6 +94,9 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
     void account_expired(RelayId relay, protocol::SessionReport&& report,
                          std::function<void()> durable);
 
+    Result<void> open_dialogs(const UnixListener::Access& access);
+    void end_dialog(const Session& session);
+
     void do_chores_later();
     void do_chores();
     void wait_for_end(std::chrono::steady_clock::time_point limit, std::function<void()> stopped);
@@ -92,6 +108,7 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
     RemovalDesk removals;
     UpdateDesk updates;
     Reconciler reconciler;
+    std::unique_ptr<DialogTerminator> dialogs;    ///< null: off
     std::unique_ptr<ManagementServer> management; ///< null: off
     std::unique_ptr<RelayServer> relays;          ///< null: only the relay in this process
     asio::steady_timer chores_timer, stop_timer;
@@ -177,13 +194,44 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
     // Ours, to whom nobody listened when it answered a `remove`.
     const bool removed_there = report.timed_out == false;
     const bool removed = removed_there || (session && session->state == Session::State::removing);
+    const bool ends_dialog = session && !removed && is_answered(report) && !is_left_by_ice(report);
     books.records.put(std::move(report),
                       removed ? RecordDesk::End::removed : RecordDesk::End::timed_out, session,
                       name, std::move(durable));
-    if (session && removed_there)
-        books.erase(*session);
-    else if (session)
-        books.expire(*session, now);
+    if (!session)
+        return;
+    if (removed_there)
+        return books.erase(*session);
+    books.expire(*session, now);
+    if (ends_dialog)
+        end_dialog(*session);
+}
+
+// --- dialogs of expired calls
+
+Result<void> Dispatcher::State::open_dialogs(const UnixListener::Access& access)
+{
+    Options::Proxy wanted = options.proxy;
+    if (wanted.socket_path.empty())
+        return {};
+    wanted.socket_path = absolute_path(wanted.socket_path, environment.runtime_dir);
+    wanted.reply_path = absolute_path(wanted.reply_path, environment.runtime_dir);
+    auto opened = DialogTerminator::open(
+        environment.io, std::move(wanted), access, [this](const DialogTerminator::Dialog& dialog) {
+            const Session* const session =
+                books.directory.find_exact(dialog.call_id, dialog.from_tag);
+            return !session || session->state == Session::State::expired;
+        });
+    if (!opened)
+        return opened.error();
+    dialogs = std::move(*opened);
+    return {};
+}
+
+void Dispatcher::State::end_dialog(const Session& session)
+{
+    if (dialogs && !session.dialog_id.empty())
+        dialogs->end({session.dialog_id, session.call_id, session.from_tag});
 }
 
 // --- the passing of time
@@ -262,6 +310,8 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
             return relays.error();
         state.relays = std::move(*relays);
     }
+    if (auto opened = state.open_dialogs(access); !opened)
+        return opened.error();
     if (wanted.management.enabled) {
         auto management = ManagementServer::open(
             state.environment.io, wanted.management,
@@ -333,6 +383,8 @@ void Dispatcher::stop(std::function<void()> stopped)
         state_->relays->stop_listening();
     if (state_->management)
         state_->management->stop();
+    if (state_->dialogs)
+        state_->dialogs->stop();
     state_->chores_timer.cancel();
     state_->wait_for_end(std::chrono::steady_clock::now() + stop_patience, std::move(stopped));
 }

@@ -7,6 +7,7 @@
 
 #include "base/time.hpp"
 #include "net/endpoint.hpp"
+#include "protocol/dialog_end.hpp"
 #include "tls/passport.hpp"
 
 namespace mediaproxy::dispatcher
@@ -35,6 +36,15 @@ struct Options {
         tls::Passport passport;
         enum class Framing { lines, array } framing = Framing::lines;
     } management;
+
+    /// How the proxy is asked to end the dialogs of expired calls.
+    struct Proxy {
+        std::string socket_path; ///< its datagram socket; empty: it is not asked
+        protocol::ProxyKind kind = protocol::ProxyKind::automatic;
+        std::string reply_path = "proxy-reply.sock"; ///< ours; relative: in the runtime folder
+        Milliseconds timeout{2000};                  ///< of one question
+        int retries = 3;
+    } proxy;
 };
 
 } // namespace mediaproxy::dispatcher

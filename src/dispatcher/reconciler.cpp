@@ -10,8 +10,9 @@ namespace mediaproxy::dispatcher
 {
 
 Reconciler::Reconciler(asio::io_context& io, Books& books, RemovalDesk& removals,
-                       std::string our_name, Seconds grace)
-    : books_(books), removals_(removals), our_name_(std::move(our_name)),
+                       std::string our_name, Seconds grace,
+                       std::function<void(const Session&)> lost)
+    : books_(books), removals_(removals), our_name_(std::move(our_name)), lost_(std::move(lost)),
       verdicts_(io, grace, [this](const Verdict& verdict) {
           const auto talk = talks_.find(verdict.relay);
           if (talk != talks_.end() && talk->second.number == verdict.number)
@@ -166,11 +167,11 @@ void Reconciler::settle(RelayId relay, const std::vector<Missing>& missing)
     removals_.settle(relay);
 }
 
-/// The place where its dialog will be ended, too (PROTOCOLS section 7).
 void Reconciler::lose(Session& session, const Now& now)
 {
     books_.put_lost(session, RecordDesk::End::timed_out, now);
     books_.expire(session, now);
+    lost_(session);
 }
 
 void Reconciler::clean_up(TimePoint limit, const Now& now)
@@ -187,7 +188,7 @@ void Reconciler::clean_up(TimePoint limit, const Now& now)
         log::warning("relay {}: away for too long: its {} sessions are given up",
                      books_.pool.name(relay), left.size());
         for (Session* const session : left) {
-            books_.put_lost(*session, RecordDesk::End::timed_out, now);
+            lose(*session, now);
             books_.erase(*session);
         }
     }

@@ -3,6 +3,7 @@
 
 #include <asio/io_context.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,9 +21,10 @@ class Reconciler
 {
 public:
     /// `grace`: a relay of ours sends the records that it kept for us after it has connected; what
-    /// is missing is lost only after that time, or when the relay says that it has sent all.
+    /// is missing is lost only after that time, or when the relay says that it has sent all. `lost`
+    /// is told of each such session when its record is written.
     Reconciler(asio::io_context& io, Books& books, RemovalDesk& removals, std::string our_name,
-               Seconds grace);
+               Seconds grace, std::function<void(const Session&)> lost);
 
     enum class Place { network, here };
     /// The peer is in the pool. `question`: sessions made later need not be in its list.
@@ -63,6 +65,7 @@ private:
     Books& books_;
     RemovalDesk& removals_;
     std::string our_name_;
+    std::function<void(const Session&)> lost_;
     std::uint64_t last_number_ = 0;
     std::unordered_map<RelayId, Talk> talks_;
     std::unordered_map<RelayId, std::vector<Missing>> doubtful_; ///< until the verdict

@@ -44,6 +44,11 @@ bool only_unselected(const protocol::SessionReport& report)
 
 } // namespace
 
+bool is_left_by_ice(const protocol::SessionReport& report)
+{
+    return report.all_streams_ice.value_or(only_unselected(report));
+}
+
 RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)
 {
 }
@@ -57,9 +62,9 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
         return;
     }
     report.dialog_id = known ? known->dialog_id : std::string();
-    if (end == End::timed_out && !report.all_streams_ice)
-        report.all_streams_ice = only_unselected(report);
-    report.timed_out = end == End::timed_out && !(report.all_streams_ice.value_or(false));
+    if (end == End::timed_out)
+        report.all_streams_ice = is_left_by_ice(report);
+    report.timed_out = end == End::timed_out && !*report.all_streams_ice;
     if (report.record_id.empty())
         report.record_id = make_record_id(report, relay);
     const std::uint64_t name = hash(report.record_id);

@@ -14,6 +14,9 @@
 namespace mediaproxy::dispatcher
 {
 
+/// The media went another way, chosen by ICE: such a session ends, but does not time out.
+bool is_left_by_ice(const protocol::SessionReport& report);
+
 /// Makes accounting records of relays' reports: exactly one for each answered session, with
 /// dialog_id, timed_out and a record_id (PROTOCOLS section 4). [core thread]
 class RecordDesk

@@ -3,157 +3,25 @@
 
 #include <cerrno>
 #include <cstring>
-#include <grp.h>
-#include <pwd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include "base/text.hpp"
 
 namespace mediaproxy::dispatcher
 {
 
-namespace
-{
-
-Error failed(const std::string& path, std::string_view what, int number)
-{
-    return Error{number == EACCES || number == EPERM ? Error::Code::denied : Error::Code::io,
-                 "socket " + path + ": " + std::string(what) + ": " + std::strerror(number)};
-}
-
-UniqueFd make_socket() noexcept
-{
-    return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
-
-Result<sockaddr_un> make_address(const std::string& path)
-{
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof address.sun_path)
-        return invalid("socket " + path + ": the path must have 1 to 107 bytes");
-    std::memcpy(address.sun_path, path.data(), path.size());
-    return address;
-}
-
-/// Removes a socket file that its process left behind.
-Result<void> remove_stale(const std::string& path, const sockaddr_un& address)
-{
-    struct stat status {
-    };
-    if (::lstat(path.c_str(), &status) != 0)
-        return {};
-    if (!S_ISSOCK(status.st_mode))
-        return invalid("socket " + path + ": a file that is no socket is there");
-    const UniqueFd probe = make_socket();
-    if (!probe)
-        return failed(path, "socket", errno);
-    const auto* const plain = reinterpret_cast<const sockaddr*>(&address);
-    // EAGAIN: somebody listens and has not taken the connections that wait.
-    if (::connect(probe.get(), plain, sizeof address) == 0 || errno == EAGAIN)
-        return Error{Error::Code::unavailable,
-                     "socket " + path + ": another process listens there"};
-    if (errno != ECONNREFUSED && errno != ENOENT)
-        return failed(path, "looking whether somebody listens", errno);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-        return failed(path, "removing the stale file", errno);
-    return {};
-}
-
-Result<uid_t> find_user(const std::string& name)
-{
-    if (name.empty())
-        return static_cast<uid_t>(-1);
-    if (const auto number = text::parse_number<unsigned>(name))
-        return static_cast<uid_t>(*number);
-    const passwd* const entry = ::getpwnam(name.c_str());
-    if (!entry)
-        return Error{Error::Code::not_found, "no user " + name};
-    return entry->pw_uid;
-}
-
-Result<gid_t> find_group(const std::string& name)
-{
-    if (name.empty())
-        return static_cast<gid_t>(-1);
-    if (const auto number = text::parse_number<unsigned>(name))
-        return static_cast<gid_t>(*number);
-    const group* const entry = ::getgrnam(name.c_str());
-    if (!entry)
-        return Error{Error::Code::not_found, "no group " + name};
-    return entry->gr_gid;
-}
-
-Result<void> set_access(const std::string& path, const UnixListener::Access& access)
-{
-    const auto user = find_user(access.owner);
-    if (!user)
-        return Error{user.error().code, "socket " + path + ": " + user.error().message};
-    const auto group = find_group(access.group);
-    if (!group)
-        return Error{group.error().code, "socket " + path + ": " + group.error().message};
-    if ((!access.owner.empty() || !access.group.empty()) &&
-        ::chown(path.c_str(), *user, *group) != 0)
-        return failed(path, "setting owner and group", errno);
-    if (::chmod(path.c_str(), access.mode) != 0)
-        return failed(path, "setting the mode", errno);
-    return {};
-}
-
-} // namespace
-
-UnixListener::UnixListener(std::string path, UniqueFd socket) noexcept
-    : path_(std::move(path)), socket_(std::move(socket))
-{
-    struct stat status {
-    };
-    if (::lstat(path_.c_str(), &status) == 0) {
-        device_ = status.st_dev;
-        inode_ = status.st_ino;
-    }
-}
-
-UnixListener::~UnixListener()
-{
-    struct stat status {
-    };
-    if (socket_ && ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
-        status.st_ino == inode_)
-        ::unlink(path_.c_str());
-}
-
 Result<UnixListener> UnixListener::open(const std::string& path, const Access& access)
 {
-    const auto address = make_address(path);
-    if (!address)
-        return address.error();
-    if (auto removed = remove_stale(path, *address); !removed)
-        return removed.error();
-    UniqueFd socket = make_socket();
-    if (!socket)
-        return failed(path, "socket", errno);
-    // Nobody else may connect before owner and mode are set.
-    const mode_t mask = ::umask(0177);
-    const int bound =
-        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address);
-    const int number = errno;
-    ::umask(mask);
-    if (bound != 0)
-        return failed(path, "bind", number);
-    UnixListener listener(path, std::move(socket));
-    if (auto set = set_access(path, access); !set)
-        return set.error();
-    if (::listen(listener.descriptor(), 1024) != 0)
-        return failed(path, "listen", errno);
-    return listener;
+    auto binding = UnixBinding::open(path, UnixBinding::Kind::stream, access);
+    if (!binding)
+        return binding.error();
+    if (::listen(binding->descriptor(), 1024) != 0)
+        return Error{Error::Code::io, "socket " + path + ": listen: " + std::strerror(errno)};
+    return UnixListener(std::move(*binding));
 }
 
 UniqueFd UnixListener::accept() const noexcept
 {
-    return UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    return UniqueFd(
+        ::accept4(binding_.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
 } // namespace mediaproxy::dispatcher

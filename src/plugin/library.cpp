@@ -64,16 +64,28 @@ std::string find_fault(const mp_plugin& plugin, std::string_view name)
     return {};
 }
 
+/// What is wrong with the table of functions; empty when nothing is.
 template <class Vtable>
-bool is_complete(const Vtable& vtable)
+std::string find_gap(const Vtable& vtable)
 {
     if (!MP_HAS(&vtable, destroy))
-        return false;
+        return "is too short: " + std::to_string(vtable.struct_size) + " bytes";
+    std::vector<std::pair<bool, const char*>> functions{{vtable.create != nullptr, "create"},
+                                                        {vtable.destroy != nullptr, "destroy"}};
     if constexpr (std::is_same_v<Vtable, mp_accounting>)
-        return vtable.create && vtable.open && vtable.write && vtable.destroy;
+        functions.insert(functions.end(),
+                         {{vtable.open != nullptr, "open"}, {vtable.write != nullptr, "write"}});
     else
-        return vtable.create && vtable.adopt && vtable.install && vtable.replace && vtable.remove &&
-               vtable.read && vtable.destroy;
+        functions.insert(functions.end(), {{vtable.adopt != nullptr, "adopt"},
+                                           {vtable.install != nullptr, "install"},
+                                           {vtable.replace != nullptr, "replace"},
+                                           {vtable.remove != nullptr, "remove"},
+                                           {vtable.read != nullptr, "read"}});
+    for (const auto& [is_there, name] : functions) {
+        if (!is_there)
+            return std::string("lacks the function ") + name;
+    }
+    return {};
 }
 
 Listing describe(const std::filesystem::path& file)
@@ -152,11 +164,11 @@ Result<const void*> find_interface(const mp_plugin& plugin, Kind kind)
         return invalid(subject + outcome.message);
     if (interface == nullptr)
         return invalid(subject + "does not offer " + id);
-    const bool complete = kind == Kind::accounting
-                              ? is_complete(*static_cast<const mp_accounting*>(interface))
-                              : is_complete(*static_cast<const mp_forwarding*>(interface));
-    if (!complete)
-        return invalid(subject + "its " + id + " is too short or lacks a function");
+    const std::string gap = kind == Kind::accounting
+                                ? find_gap(*static_cast<const mp_accounting*>(interface))
+                                : find_gap(*static_cast<const mp_forwarding*>(interface));
+    if (!gap.empty())
+        return invalid(subject + "its " + id + " " + gap);
     return interface;
 }
 

@@ -42,6 +42,22 @@ TEST_CASE("values come behind = or as the next word")
     CHECK(parse({"--help"})->action == CommandLine::Action::print_help);
 }
 
+TEST_CASE("a plugin to check has its settings behind it")
+{
+    const auto line = parse({"--check-plugin", "./accounting_x.so", "path=/a=b", "--patience=5",
+                             "table=", "table=two"});
+    REQUIRE(line);
+    CHECK(line->action == CommandLine::Action::check_plugin);
+    CHECK(line->plugin_file == "./accounting_x.so");
+    CHECK(line->patience == Seconds(5));
+    REQUIRE(line->plugin_settings.size() == 3);
+    CHECK(line->plugin_settings[0].key == "path");
+    CHECK(line->plugin_settings[0].value == "/a=b");
+    CHECK(line->plugin_settings[1].value.empty());
+    CHECK(line->plugin_settings[2].value == "two");
+    CHECK(parse({"--check-plugin=x.so"})->patience == Seconds(30));
+}
+
 TEST_CASE("refused records may be named behind --accounting")
 {
     using Verb = CommandLine::Accounting::Verb;
@@ -80,6 +96,12 @@ TEST_CASE("what the command line cannot mean is refused with a hint")
         {{"--role=x"}, "--role x: must be dispatcher|relay|both"},
         {{"--config="}, "--config : must be FILE"},
         {{"--check=yes"}, "--check takes no value"},
+        {{"--check-plugin"}, "--check-plugin : must be FILE"},
+        {{"--check-plugin=x.so", "path"}, "--check-plugin x.so: path is not KEY=VALUE"},
+        {{"--check-plugin=x.so", "=1"}, "--check-plugin x.so: =1 is not KEY=VALUE"},
+        {{"path=1", "--check-plugin=x.so"}, "unknown option path=1; see --help"},
+        {{"--patience=0"}, "--patience 0: must be SECONDS"},
+        {{"--patience=soon"}, "--patience soon: must be SECONDS"},
     };
     for (const Case& c : cases) {
         const auto line = parse(c.words);
@@ -91,8 +113,9 @@ TEST_CASE("what the command line cannot mean is refused with a hint")
 TEST_CASE("the help names every option")
 {
     const std::string usage = app::usage();
-    for (const char* option : {"--role=dispatcher|relay|both", "--config=FILE", "--check",
-                               "--print-config", "--list-plugins", "--accounting=list|retry|export",
-                               "--no-fork", "--debug", "--version", "--help"})
+    for (const char* option :
+         {"--role=dispatcher|relay|both", "--config=FILE", "--check", "--print-config",
+          "--list-plugins", "--check-plugin=FILE", "--patience=SECONDS",
+          "--accounting=list|retry|export", "--no-fork", "--debug", "--version", "--help"})
         CHECK_THAT(usage, Catch::Contains(option));
 }

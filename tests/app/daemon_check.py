@@ -42,7 +42,7 @@ class Options(unittest.TestCase):
     def test_the_man_page_has_every_option(self):
         page = (SOURCE / "man" / "mediaproxyd.8").read_text(encoding="ascii")
         options = re.findall(r"^  --([a-z-]+)", run("--help")[1], re.MULTILINE)
-        self.assertEqual(len(options), 10)
+        self.assertEqual(len(options), 12)
         for option in options:
             self.assertIn(f"\n.It Fl Fl {option}", page)
 

@@ -40,11 +40,11 @@ void destroy(void*)
 
 constexpr mp_accounting accounting = {sizeof accounting, 0, create, open, write, cancel, destroy};
 
-const void* get_interface(const char*)
+const void* get_interface(const char* id)
 {
     if (std::strcmp(THROWS_IN, "get_interface") == 0)
         throw Odd{};
-    return &accounting;
+    return std::strcmp(id, MP_ACCOUNTING) == 0 ? &accounting : nullptr;
 }
 
 const char* const setting_keys[] = {nullptr};

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from . import netns
-from .daemon import Daemon, free_port
+from .daemon import Daemon, free_port, merged
 from .kamailio import Kamailio
 
 MODES = ("engage", "use")
@@ -16,9 +16,13 @@ class House:
 
     port_range = (50000, 52000)
 
-    def __init__(self, folder, forwarding, tables=None):
-        """`forwarding` and `tables` are the settings of that name: the back end."""
+    def __init__(self, folder, forwarding, tables=None, changes=None):
+        """`forwarding` and `tables` are the settings of that name: the back end.
+
+        `changes` are laid over the daemon's settings.
+        """
         self.folder, self.forwarding, self.tables = folder, forwarding, tables or {}
+        self.changes = changes or {}
         self.daemon = None
         self.descriptors = 0  # of the daemon before the proxies connect
         self._kamailios = {}
@@ -30,27 +34,25 @@ class House:
     def build(self):
         netns.make_house()
         low, high = self.port_range
-        self.daemon = Daemon(
-            "daemon",
-            self.folder,
-            {
-                "role": "both",
-                "dispatcher": {
-                    "socket_path": "dispatcher.sock",
-                    "listen": [],
-                    "accounting": ["sqlite"],
-                    "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False},
-                },
-                "relay": {
-                    "forwarding": self.forwarding,
-                    "relay_ip": list(netns.PROXY.values()),
-                    "port_range": f"{low}:{high}",
-                    "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"],
-                },
-                "forwarding": self.tables,
-                "accounting": {"sqlite": {"path": "sessions.sqlite"}},
+        settings = {
+            "role": "both",
+            "dispatcher": {
+                "socket_path": "dispatcher.sock",
+                "listen": [],
+                "accounting": ["sqlite"],
+                "management": {"listen": f"127.0.0.1:{free_port('proxy')}", "use_tls": False},
             },
-            place="proxy",
+            "relay": {
+                "forwarding": self.forwarding,
+                "relay_ip": list(netns.PROXY.values()),
+                "port_range": f"{low}:{high}",
+                "routable_private_ranges": ["10.91.0.0/16", "fd91::/16"],
+            },
+            "forwarding": self.tables,
+            "accounting": {"sqlite": {"path": "sessions.sqlite"}},
+        }
+        self.daemon = Daemon(
+            "daemon", self.folder, merged(settings, self.changes), place="proxy"
         ).start()
         self.descriptors = self.daemon.descriptors()
         for number, mode in enumerate(MODES):

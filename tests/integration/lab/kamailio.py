@@ -26,10 +26,13 @@ loadmodule "rr.so"
 loadmodule "pv.so"
 loadmodule "dialog.so"
 loadmodule "mediaproxy.so"
+loadmodule "jsonrpcs.so"
 modparam("rr", "append_fromtag", 1)
 modparam("dialog", "dlg_flag", 4)
 modparam("mediaproxy", "mediaproxy_socket", "{socket}")
 modparam("mediaproxy", "ice_candidate", "high-priority")
+modparam("jsonrpcs", "transport", 4)
+modparam("jsonrpcs", "dgram_socket", "{management}")
 """
 
 _ROUTES = """
@@ -99,6 +102,11 @@ def _in_front():
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
+def management_socket(folder, mode):
+    """Where the Kamailio of that mode is told to end dialogs."""
+    return folder / f"kamailio-{mode}" / "rpc.sock"
+
+
 class Kamailio:
     def __init__(self, mode, port, control_socket, folder, place="proxy"):
         self.mode, self.port = mode, port
@@ -113,6 +121,7 @@ class Kamailio:
                 ipv6=netns.PROXY[6],
                 port=port,
                 socket=control_socket,
+                management=management_socket(folder, mode),
                 modules=MODULES,
             )
             + MODES[mode]

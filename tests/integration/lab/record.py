@@ -47,7 +47,7 @@ def compare(info, expected):
     return found
 
 
-def differences(call, row, statuses, answered):
+def differences(call, row, statuses, answered, timed_out):
     from_tag, to_tag, info = row[1:]
     found = []
     if (from_tag, to_tag) != (call.alice.tag, call.bob.tag if answered else None):
@@ -63,7 +63,7 @@ def differences(call, row, statuses, answered):
             "caller_ua": call.alice.agent,
             "callee_ua": call.bob.agent,
             "username": None,
-            "timed_out": False,
+            "timed_out": timed_out,
         },
     )
     if (call.mode == "engage") != bool(info.get("dialog_id")):
@@ -91,7 +91,7 @@ def differences(call, row, statuses, answered):
     return found
 
 
-async def check(call, statuses, answered=True):
+async def check(call, statuses, answered=True, timed_out=False):
     """One row, and a right one: the call's streams, by start, ended with these statuses."""
     daemon, deadline = call.house.daemon, time.monotonic() + 5
     while not (rows := daemon.rows(call.call_id)):
@@ -100,7 +100,7 @@ async def check(call, statuses, answered=True):
         await asyncio.sleep(0.02)
     if len(rows) != 1:
         raise Failed(f"{len(rows)} accounting rows")
-    if found := differences(call, rows[0], statuses, answered):
+    if found := differences(call, rows[0], statuses, answered, timed_out):
         raise Failed("the accounting row is wrong: " + "; ".join(found))
 
 

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-namespace forwarding_userspace
+namespace mediaproxy::plugin_support
 {
 
 /// Owns a descriptor.
@@ -32,4 +32,4 @@ private:
     int fd_ = -1;
 };
 
-} // namespace forwarding_userspace
+} // namespace mediaproxy::plugin_support

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "connection.hpp"
+
+#include <cerrno>
+#include <memory>
+#include <system_error>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fault.hpp"
+
+namespace mediaproxy::accounting_mysql
+{
+
+namespace
+{
+
+using plugin_support::Fault;
+using plugin_support::SqlOutcome;
+using plugin_support::SqlResult;
+
+constexpr unsigned bytes_a_character = 4; // of utf8mb4, in which the server tells lengths
+constexpr std::chrono::milliseconds farewell{500};
+
+struct FreeResult {
+    void operator()(MYSQL_RES* result) const { mysql_free_result(result); }
+};
+using Result = std::unique_ptr<MYSQL_RES, FreeResult>;
+
+std::string format_seconds(std::chrono::milliseconds time)
+{
+    std::string text = std::to_string(static_cast<double>(time.count()) / 1000);
+    return text.erase(text.find_last_not_of('0') + 1).append(text.back() == '.' ? "0 s" : " s");
+}
+
+bool is_text(const MYSQL_FIELD& field)
+{
+    return (field.type == MYSQL_TYPE_VAR_STRING || field.type == MYSQL_TYPE_STRING) &&
+           (field.flags & BINARY_FLAG) == 0;
+}
+
+void read_rows(MYSQL_RES* stored, SqlResult& result)
+{
+    const unsigned columns = mysql_num_fields(stored);
+    const MYSQL_FIELD* fields = mysql_fetch_fields(stored);
+    for (unsigned i = 0; i < columns; ++i)
+        result.columns.push_back(
+            {fields[i].name, is_text(fields[i]) ? fields[i].length / bytes_a_character : 0});
+    while (MYSQL_ROW values = mysql_fetch_row(stored)) {
+        const unsigned long* lengths = mysql_fetch_lengths(stored);
+        auto& row = result.rows.emplace_back(columns);
+        for (unsigned i = 0; i < columns; ++i)
+            if (values[i] != nullptr)
+                row[i].emplace(values[i], lengths[i]);
+    }
+}
+
+} // namespace
+
+Connection::Connection() : cancelled_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+{
+    if (cancelled_ < 0)
+        throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+Connection::~Connection()
+{
+    close();
+    ::close(cancelled_);
+}
+
+void Connection::cancel() noexcept
+{
+    ::eventfd_write(cancelled_, 1);
+}
+
+/// Nothing comes or goes any more: what libmariadb is in the middle of ends with an error.
+void Connection::cut() const noexcept
+{
+    const my_socket socket = mysql_get_socket(mysql_);
+    if (socket != MARIADB_INVALID_SOCKET)
+        ::shutdown(socket, SHUT_RDWR);
+}
+
+/// What libmariadb waits for, as far as it came; MYSQL_WAIT_TIMEOUT when it shall give up.
+int Connection::await(int wanted, Deadline deadline, Ending& ending) const noexcept
+{
+    pollfd watched[] = {{cancelled_, POLLIN, 0}, {mysql_get_socket(mysql_), 0, 0}};
+    watched[1].events = static_cast<short>(((wanted & MYSQL_WAIT_READ) != 0 ? POLLIN : 0) |
+                                           ((wanted & MYSQL_WAIT_WRITE) != 0 ? POLLOUT : 0) |
+                                           ((wanted & MYSQL_WAIT_EXCEPT) != 0 ? POLLPRI : 0));
+    int ready = 0;
+    do {
+        const auto left = std::chrono::ceil<Milliseconds>(deadline - Deadline::clock::now());
+        ready = ending != Ending::finished || left.count() <= 0
+                    ? 0
+                    : ::poll(watched, 2, static_cast<int>(left.count()));
+    } while (ready < 0 && errno == EINTR);
+    if (ready > 0 && watched[0].revents == 0) {
+        const short came = watched[1].revents;
+        const int failed = (came & (POLLERR | POLLHUP | POLLNVAL)) != 0 ? wanted : 0;
+        return failed | ((came & POLLIN) != 0 ? MYSQL_WAIT_READ : 0) |
+               ((came & POLLOUT) != 0 ? MYSQL_WAIT_WRITE : 0) |
+               ((came & POLLPRI) != 0 ? MYSQL_WAIT_EXCEPT : 0);
+    }
+    if (ending == Ending::finished)
+        ending = ready > 0 ? Ending::cancelled : Ending::too_late;
+    cut();
+    return MYSQL_WAIT_TIMEOUT;
+}
+
+/// Drives one of libmariadb's calls to its end, which comes soon once the time is over: every
+/// further wait of it fails at once.
+template <class Continue>
+Connection::Ending Connection::finish(int wanted, Continue&& go_on, Deadline deadline) noexcept
+{
+    Ending ending = Ending::finished;
+    while (wanted != 0)
+        wanted = go_on(await(wanted, deadline, ending));
+    return ending;
+}
+
+SqlOutcome Connection::failure(Ending ending, Milliseconds limit) const
+{
+    if (ending == Ending::cancelled)
+        return {Fault::unavailable, "cancelled"};
+    if (ending == Ending::too_late)
+        return {Fault::unavailable, "no answer within " + format_seconds(limit)};
+    return {fault_of(mysql_errno(mysql_), mysql_sqlstate(mysql_)), mysql_error(mysql_)};
+}
+
+MYSQL* Connection::renew()
+{
+    close();
+    mysql_ = mysql_init(nullptr);
+    if (mysql_ != nullptr)
+        mysql_options(mysql_, MYSQL_OPT_NONBLOCK, nullptr);
+    return mysql_;
+}
+
+void Connection::close() noexcept
+{
+    if (mysql_ == nullptr)
+        return;
+    finish(
+        mysql_close_start(mysql_), [&](int ready) { return mysql_close_cont(mysql_, ready); },
+        Deadline::clock::now() + farewell);
+    mysql_ = nullptr;
+}
+
+SqlOutcome Connection::open(const char* host, const char* user, const char* password,
+                            const char* database, unsigned port, const char* socket,
+                            Milliseconds limit)
+{
+    MYSQL* connected = nullptr;
+    const Ending ending = finish(
+        mysql_real_connect_start(&connected, mysql_, host, user, password, database, port, socket,
+                                 0),
+        [&](int ready) { return mysql_real_connect_cont(&connected, mysql_, ready); },
+        Deadline::clock::now() + limit);
+    return connected != nullptr && ending == Ending::finished ? SqlOutcome()
+                                                              : failure(ending, limit);
+}
+
+SqlOutcome Connection::query(const std::string& sql, SqlResult* result, Milliseconds limit)
+{
+    const Deadline deadline = Deadline::clock::now() + limit;
+    int failed = 0;
+    Ending ending = finish(
+        mysql_real_query_start(&failed, mysql_, sql.data(), sql.size()),
+        [&](int ready) { return mysql_real_query_cont(&failed, mysql_, ready); }, deadline);
+    if (failed != 0 || ending != Ending::finished)
+        return failure(ending, limit);
+    if (mysql_field_count(mysql_) == 0)
+        return {};
+    MYSQL_RES* stored = nullptr;
+    ending = finish(
+        mysql_store_result_start(&stored, mysql_),
+        [&](int ready) { return mysql_store_result_cont(&stored, mysql_, ready); }, deadline);
+    const Result owned(stored);
+    if (stored == nullptr || ending != Ending::finished)
+        return failure(ending, limit);
+    if (result != nullptr)
+        read_rows(stored, *result);
+    return {};
+}
+
+} // namespace mediaproxy::accounting_mysql

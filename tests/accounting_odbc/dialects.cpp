@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <catch2/catch.hpp>
+
+#include "accounting_odbc/dialects.hpp"
+
+using namespace mediaproxy::accounting_odbc;
+using Catch::Matchers::Contains;
+using mediaproxy::plugin_support::Fault;
+using mediaproxy::plugin_support::SqlText;
+
+namespace
+{
+
+std::string definition(std::string_view dialect)
+{
+    return SqlText({}, find_dialect(dialect)->sql).definition().front();
+}
+
+} // namespace
+
+TEST_CASE("a database's own name tells its dialect")
+{
+    const std::pair<const char*, const char*> names[] = {
+        {"PostgreSQL", "postgres"},
+        {"MariaDB", "mariadb"},
+        {"MySQL", "mysql"},
+        {"SQLite", "sqlite"},
+        {"Microsoft SQL Server", "mssql"},
+        {"SQL Server", "mssql"},
+        {"Adaptive Server Enterprise", "sybase"},
+        {"SAP DB", "maxdb"},
+        {"Oracle", "oracle"},
+        {"DB2/LINUXX8664", "db2"},
+        {"Firebird 3.0", "firebird"},
+        {"Somebody's", "sql"},
+        {"", "sql"},
+    };
+    for (const auto& [name, dialect] : names) {
+        INFO(name);
+        CHECK(dialect_of(name).name == dialect);
+    }
+    CHECK(find_dialect("nobody's") == nullptr);
+}
+
+TEST_CASE("values are question marks in every dialect of ODBC")
+{
+    for (const char* name : {"postgres", "mariadb", "mssql", "sql"})
+        CHECK_THAT(SqlText({}, find_dialect(name)->sql)
+                       .insert(mediaproxy::plugin_support::Layout::ours, 1),
+                   Contains("VALUES (?, ?, ?, ?, ?)"));
+}
+
+TEST_CASE("the table is defined with each database's own types and quotes")
+{
+    CHECK(definition("mssql") ==
+          "CREATE TABLE [media_sessions] ([id] BIGINT IDENTITY(1,1) PRIMARY KEY, [call_id] "
+          "NVARCHAR(255) NOT NULL, [from_tag] NVARCHAR(64) NOT NULL, [to_tag] NVARCHAR(64), "
+          "[info] VARBINARY(MAX), [record_id] NVARCHAR(64) UNIQUE)");
+    CHECK_THAT(definition("sybase"), Contains("[to_tag] VARCHAR(64) NULL, [info] IMAGE"));
+    CHECK_THAT(definition("maxdb"), Contains("\"info\" LONG BYTE"));
+    CHECK_THAT(definition("postgres"), Contains("IF NOT EXISTS") && Contains("BYTEA"));
+}
+
+TEST_CASE("the database's number goes over SQLSTATE, and what nobody knows passes by itself")
+{
+    const auto fault = [](const char* dialect, const char* state, int native,
+                          const char* message = "") {
+        return fault_of(*find_dialect(dialect), state, native, message);
+    };
+    CHECK(fault("mariadb", "23000", 1062) == Fault::duplicate);
+    CHECK(fault("mariadb", "23000", 1048) == Fault::refused);
+    CHECK(fault("mariadb", "HY000", 1290) == Fault::refused);
+    CHECK(fault("mariadb", "42S02", 1146) == Fault::no_table);
+    CHECK(fault("postgres", "23505", 1) == Fault::duplicate);
+    CHECK(fault("postgres", "42P01", 1) == Fault::no_table);
+    CHECK(fault("postgres", "25006", 1) == Fault::refused);
+    CHECK(fault("sqlite", "HY000", 1, "[SQLite]no such table: x (1)") == Fault::no_table);
+    CHECK(fault("sqlite", "HY000", 1, "[SQLite]no such column: x (1)") == Fault::refused);
+    CHECK(fault("sqlite", "HY000", 5) == Fault::unavailable);
+    CHECK(fault("mssql", "23000", 2627) == Fault::duplicate);
+    CHECK(fault("mssql", "22001", 8152) == Fault::record);
+    CHECK(fault("oracle", "HY000", 1) == Fault::duplicate);
+    CHECK(fault("maxdb", "42000", -4004) == Fault::no_table);
+    CHECK(fault("sql", "08S01", 0) == Fault::unavailable);
+    CHECK(fault("sql", "HYT00", 0) == Fault::unavailable);
+}

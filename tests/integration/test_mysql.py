@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Records in MariaDB: the whole daemon with a real server."""
+import contextlib
+import select
+import socket
+import threading
+import unittest
+
+from lab.daemon import until
+from lab.database_cases import PATIENCE, DatabaseCases
+from lab.mariadb import PASSWORD, MariaDB
+
+database = None
+
+
+def setUpModule():
+    global database
+    database = MariaDB()
+
+
+def tearDownModule():
+    database.close()
+
+
+class MySql(DatabaseCases, unittest.TestCase):
+    """What holds for every database, and for MariaDB and MySQL alone."""
+
+    plugin = "mysql"
+
+    @property
+    def database(self):
+        return database
+
+    def back_end(self):
+        return database.settings()
+
+    def written(self, daemon, call_id):
+        return until(
+            lambda: [row for row in database.rows() if row[0] == call_id],
+            PATIENCE,
+            lambda: f"{call_id} is not written: {daemon.tail()}",
+        )
+
+    def writes(self, **changes):
+        """A record comes through with these settings."""
+        daemon = self.daemon(**changes).start()
+        self.call(self.connect(daemon), "call")
+        self.check_each_once(daemon, ["call"])
+
+    def test_by_the_socket_of_the_server(self):
+        self.writes(host=None, port=None, socket=str(database.socket))
+
+    def test_by_an_address_of_the_old_form(self):
+        everything = dict.fromkeys(("host", "port", "user", "password", "database"))
+        secret = "".join(f"%{byte:02x}" for byte in PASSWORD.encode())
+        self.writes(
+            **everything, dburi=f"mysql://mediaproxy:{secret}@127.0.0.1:{database.port}/calls"
+        )
+
+    def test_the_password_in_a_file_beside_an_address_without_one(self):
+        everything = dict.fromkeys(("host", "port", "user", "password", "database"))
+        path = self.folder / "password"
+        path.write_text(PASSWORD + "\n")
+        self.writes(
+            **everything,
+            dburi=f"mariadb://mediaproxy@127.0.0.1:{database.port}/calls",
+            password_file=str(path),
+        )
+
+    def test_tls_with_the_name_checked(self):
+        database.execute("ALTER USER mediaproxy REQUIRE SSL")
+        self.addCleanup(database.execute, "ALTER USER mediaproxy REQUIRE NONE")
+        self.writes(host="localhost", tls_ca=str(database.certificate))
+
+    def test_tls_without_a_check(self):
+        database.execute("ALTER USER mediaproxy REQUIRE SSL")
+        self.addCleanup(database.execute, "ALTER USER mediaproxy REQUIRE NONE")
+        self.writes(tls="on")
+
+    def test_a_certificate_that_nobody_vouches_for_is_refused(self):
+        daemon = self.daemon(host="localhost", tls="verify").start()
+        self.call(self.connect(daemon), "call")
+        self.await_log(daemon, "certificate", "records wait")
+        self.assertEqual(database.rows(), [])
+
+    def test_a_certificate_with_another_name_is_refused(self):
+        daemon = self.daemon(tls_ca=str(database.certificate)).start()
+        self.call(self.connect(daemon), "call")
+        self.await_log(daemon, "certificate", "records wait")
+        self.assertEqual(database.rows(), [])
+
+    def test_a_database_that_is_not_there_yet(self):
+        database.execute("GRANT ALL ON bills.* TO mediaproxy")
+        daemon = self.daemon(database="bills").start()
+        self.call(self.connect(daemon), "call")
+        self.await_log(daemon, "Unknown database 'bills'", "records wait")
+        database.execute("CREATE DATABASE bills")
+        self.addCleanup(database.execute, "DROP DATABASE bills")
+        self.assertEqual(
+            until(lambda: database.rows("call_id", "bills.media_sessions"), PATIENCE, daemon.tail),
+            [("call",)],
+        )
+
+    def test_inserts_that_take_ten_seconds_are_given_up_in_time(self):
+        daemon = self.daemon(statement_timeout=1).start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "before")
+        self.written(daemon, "before")
+        database.slow_down(10)
+        self.call(proxy, "slow")
+        self.await_log(daemon, "records wait")
+        self.assertLess(proxy.slowest, 0.5)
+        database.speed_up()
+        self.check_each_once(daemon, ["before", "slow"])
+
+    def test_a_record_that_a_trigger_refuses_is_named_and_the_others_are_written(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "first")
+        self.written(daemon, "first")
+        database.execute(
+            "DELIMITER //\nCREATE TRIGGER no_bad BEFORE INSERT ON media_sessions FOR EACH ROW IF "
+            "NEW.call_id = 'bad' THEN SIGNAL SQLSTATE '45000' SET message_text = 'no such call'; "
+            "END IF//"
+        )
+        for call_id in ("second", "bad", "third"):
+            self.call(proxy, call_id)
+        self.await_log(daemon, "no such call", "is refused")
+        self.check_each_once(daemon, ["first", "second", "third"])
+
+    def test_letters_that_an_old_table_has_not(self):
+        """latin1 has no place for them: question marks in the columns, all of it in the JSON."""
+        database.make_mediaproxy_table()
+        odd = "call-\u4e16\U0001f4de"
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, odd)
+        self.call(proxy, "caf\u00e9")
+        first, second = self.await_rows(daemon, 2)
+        self.assertEqual((first[0], second[0]), ("call-??", "caf\u00e9"))
+        self.assertEqual([record["call_id"] for record in database.records()], [odd, "caf\u00e9"])
+        self.assertEqual(len(daemon.logged("takes no such characters")), 1)
+
+    def test_columns_smaller_than_ours(self):
+        database.execute(
+            "CREATE TABLE media_sessions (id INT PRIMARY KEY AUTO_INCREMENT, call_id VARCHAR(10) "
+            "NOT NULL, from_tag VARCHAR(5) NOT NULL, to_tag VARCHAR(5), info MEDIUMTEXT, "
+            "UNIQUE (call_id, from_tag, to_tag))"
+        )
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        for number in range(2):
+            self.call(proxy, f"0123456789-{number}", "from-tag", "to-tag")
+        rows = self.await_rows(daemon, 2, columns="call_id, from_tag, to_tag")
+        self.assertEqual(rows, [("0123456789", "from-", "to-ta"), ("0123456789", "from-", "to-#2")])
+
+    def test_a_record_larger_than_the_server_takes_waits_for_nobody(self):
+        """It is parked, and what comes behind it goes on."""
+        database.execute("SET GLOBAL max_allowed_packet = 1024")
+        self.addCleanup(database.execute, "SET GLOBAL max_allowed_packet = 16777216")
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "large" * 200)
+        self.await_log(daemon, "max_allowed_packet", "is refused")
+        database.execute("SET GLOBAL max_allowed_packet = 16777216")
+        database.disconnect()
+        self.call(proxy, "after")
+        self.check_each_once(daemon, ["after"])
+
+    def test_a_hundred_records_are_few_statements(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "before")
+        self.written(daemon, "before")
+        names = [f"call-{number}" for number in range(100)]
+        with database.locked():
+            self.call(proxy, "first")
+            until(database.waiting, PATIENCE, daemon.tail)
+            for name in names:
+                self.call(proxy, name)
+            before = self.inserts()
+        rows = until(
+            lambda: len(database.rows()) == 102 and database.rows(), PATIENCE, daemon.tail
+        )
+        self.assertEqual([row[0] for row in rows], ["before", "first", *names])
+        self.assertLess(self.inserts() - before, 10)
+
+    @staticmethod
+    def inserts():
+        """How many INSERT statements the server had."""
+        return int(database.execute("SHOW GLOBAL STATUS LIKE 'Com_insert'").split()[1])
+
+    def test_a_person_can_drop_the_table_while_the_connection_is_idle(self):
+        """No transaction stays open that would hold the table."""
+        daemon = self.daemon().start()
+        self.call(self.connect(daemon), "call")
+        self.written(daemon, "call")
+        database.execute("SET lock_wait_timeout = 1; DROP TABLE media_sessions")
+
+    def test_records_are_written_once_when_the_answer_to_a_commit_is_lost(self):
+        """The server commits and the connection ends before it says so, again and again."""
+        for make_table in (lambda: None, database.make_mediaproxy_table):
+            with self.subTest(make_table):
+                database.reset()
+                make_table()
+                self.loses_answers()
+
+    def loses_answers(self):
+        daemon = self.daemon()
+        with contextlib.closing(LosesCommits(database.port)) as between:
+            daemon.settings["accounting"]["mysql"]["port"] = between.port
+            daemon.start()
+            proxy = self.connect(daemon)
+            names = []
+            while between.lost < 3:
+                names.append(f"call-{len(names)}")
+                self.call(proxy, names[-1])
+                self.written(daemon, names[-1])
+            until(lambda: between.passed_since_lost, PATIENCE, daemon.tail)
+            self.check_each_once(daemon, names)
+
+    def test_a_full_disk_keeps_records_until_there_is_room_again(self):
+        small = MariaDB("80m")
+        self.addCleanup(small.close)
+        daemon = self.daemon(port=small.port).start()
+        proxy = self.connect(daemon)
+        names = ["before"]
+        self.call(proxy, "before")
+        until(small.rows, PATIENCE, lambda: f"nothing is written: {daemon.tail()}")
+        with open(small.folder / "filler", "wb", buffering=0) as filler:
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+        while not daemon.logged("full", "records wait"):
+            self.assertLess(len(names), 1000, f"the disk is never full: {daemon.tail()}")
+            names.append(f"call-{len(names)}")
+            self.call(proxy, names[-1])
+        self.assertLess(proxy.slowest, 0.5)
+        (small.folder / "filler").unlink()
+        until(
+            lambda: len(small.rows()) >= len(names),
+            60,
+            lambda: f"{len(small.rows())} rows of {len(names)}: {daemon.tail()}",
+        )
+        daemon.stop()
+        self.assertEqual(sorted(call_id for (call_id,) in small.rows("call_id")), sorted(names))
+
+
+
+class LosesCommits:
+    """Stands before the server and ends connections when the server has done a COMMIT, before it
+    can say so: every second time."""
+
+    def __init__(self, port):
+        self._server_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.lost, self.passed_since_lost = 0, True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client):
+        """The client asks, the server answers: what comes is passed on, in either direction."""
+        server = socket.create_connection(("127.0.0.1", self._server_port))
+        with client, server, contextlib.suppress(OSError):
+            commits = False
+            while True:
+                for sender in select.select([client, server], [], [])[0]:
+                    if not (data := sender.recv(65536)):
+                        return
+                    if sender is client:
+                        commits = data[4:] == b"\x03COMMIT"
+                    elif commits and self.passed_since_lost:
+                        self.lost, self.passed_since_lost = self.lost + 1, False
+                        return
+                    elif commits:
+                        self.passed_since_lost = True
+                    (server if sender is client else client).sendall(data)
