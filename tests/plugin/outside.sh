@@ -4,7 +4,7 @@
 # `meson install` installs, load, and conform. Arguments: source folder, build folder, test_plugin,
 # mediaproxyd.
 set -eu
-source=$1 build=$2 test_plugin=$3 mediaproxyd=$4
+source=$1 build=$2 test_plugin=$(readlink -f "$3") mediaproxyd=$(readlink -f "$4") # Meson gives them relative
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
