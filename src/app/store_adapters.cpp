@@ -74,16 +74,20 @@ RecordsToAccounting::~RecordsToAccounting()
 }
 
 /// A record that is not taken is never durable: a relay that has it keeps it.
-void RecordsToAccounting::put(protocol::SessionReport&& record, std::function<void()> durable)
+bool RecordsToAccounting::put(protocol::SessionReport&& record, std::function<void()> durable)
 {
-    if (!accounting_.has_back_ends())
-        return durable ? durable() : void();
+    if (!accounting_.has_back_ends()) {
+        if (durable)
+            durable();
+        return true;
+    }
     turn_.begin();
     if (!accounting_.take(record))
-        return;
+        return false;
     watch_.on_put();
     if (durable)
         waiting_.push_back(std::move(durable));
+    return true;
 }
 
 void RecordsToAccounting::when_durable(std::function<void()> durable)

@@ -44,7 +44,7 @@ public:
     RecordsToAccounting(asio::io_context& io, accounting::Accounting& accounting,
                         store::Store& store, Turn& turn);
     ~RecordsToAccounting() override;
-    void put(protocol::SessionReport&& record, std::function<void()> durable) override;
+    bool put(protocol::SessionReport&& record, std::function<void()> durable) override;
     void when_durable(std::function<void()> durable) override;
     bool is_late() const override { return watch_.is_late(); }
     accounting::Figures figures() const override;

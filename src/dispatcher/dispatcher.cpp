@@ -259,7 +259,7 @@ void Dispatcher::State::do_chores()
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
     removals.clean_up(now.mono - options.cleanup_dead_relays_after);
-    books.receipts.forget_before(now.wall - options.cleanup_dead_relays_after, now);
+    books.receipts.forget_before(now.mono - options.cleanup_dead_relays_after, now);
 }
 
 void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit,
@@ -326,7 +326,7 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
     // Before any relay is attached: its list is compared with what is known.
     const Now now = read_clocks();
     state.books.saved.load(state.books.directory, state.books.pool, now);
-    state.books.receipts.load(now);
+    state.books.receipts.load(now, wanted.cleanup_dead_relays_after);
     state.removals.load(now);
     return dispatcher;
 }

@@ -45,14 +45,17 @@ Receipts::Receipts(asio::io_context& io, const RelayPool& pool, StateStore* stor
 {
 }
 
-void Receipts::load(const Now& now)
+void Receipts::load(const Now& now, Duration keep)
 {
     if (!store_)
         return;
     auto loaded =
         store_->load_all(records_table, [&](std::string_view key, std::string_view value) {
             received_[std::string(key)] = {true, true};
-            remembered_.push_back({to_time(value).value_or(now.wall), std::string(key)});
+            // The wall clock may have been set meanwhile: that alone makes nothing too old.
+            const Duration age = now.wall - to_time(value).value_or(now.wall);
+            remembered_.push_back(
+                {now.mono - std::clamp(age, Duration{0}, keep / 2), std::string(key)});
         });
     if (loaded)
         loaded = store_->load_all(lost_table, [&](std::string_view key, std::string_view value) {
@@ -109,18 +112,18 @@ void Receipts::on_durable(RelayId relay, const std::string& record_id, Kind kind
 {
     received_[record_id].durable = true;
     if (kind == Kind::expired)
-        remember(record_id, read_clocks().wall);
+        remember(record_id, read_clocks());
     acknowledge(relay, record_id);
 }
 
-void Receipts::remember(const std::string& record_id, WallTime at)
+void Receipts::remember(const std::string& record_id, const Now& at)
 {
     Received& received = received_[record_id];
     if (std::exchange(received.remembered, true))
         return;
-    remembered_.push_back({at, record_id});
+    remembered_.push_back({at.mono, record_id});
     if (store_)
-        store_->save(records_table, record_id, to_text(at));
+        store_->save(records_table, record_id, to_text(at.wall));
 }
 
 void Receipts::acknowledge(RelayId relay, const std::string& record_id)
@@ -166,7 +169,7 @@ void Receipts::on_heard(const std::string& record_id, bool heard)
     if (heard)
         received_.erase(found);
     else
-        remember(record_id, read_clocks().wall);
+        remember(record_id, read_clocks());
 }
 
 void Receipts::write_off(std::string_view relay, const Session& session, const Now& now)
@@ -188,7 +191,7 @@ bool Receipts::is_written_off(std::string_view relay, const protocol::SessionRep
                std::chrono::duration<double>(found->second.time_since_epoch()).count();
 }
 
-void Receipts::forget_before(WallTime limit, const Now& now)
+void Receipts::forget_before(TimePoint limit, const Now& now)
 {
     while (!remembered_.empty() && remembered_.front().at < limit) {
         received_.erase(remembered_.front().record_id);

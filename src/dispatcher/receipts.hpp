@@ -26,7 +26,8 @@ class Receipts
 public:
     /// `pool` is borrowed; `store` null: nothing is known after a restart.
     Receipts(asio::io_context& io, const RelayPool& pool, StateStore* store);
-    void load(const Now& now);
+    /// `keep`: for how long what was durable is remembered, see forget_before().
+    void load(const Now& now, Duration keep);
 
     enum class Repeat {
         first,
@@ -50,7 +51,7 @@ public:
     bool is_written_off(std::string_view relay, const protocol::SessionReport& report) const;
 
     /// Forgets what was durable before `limit`: no relay will send it again.
-    void forget_before(WallTime limit, const Now& now);
+    void forget_before(TimePoint limit, const Now& now);
 
 private:
     /// Removals make most records. Of those the store is told only when the relay may not have
@@ -58,7 +59,7 @@ private:
     enum class Kind : bool { expired, removed };
     std::function<void()> expect(RelayId relay, const std::string& record_id, Kind kind);
     void on_durable(RelayId relay, const std::string& record_id, Kind kind);
-    void remember(const std::string& record_id, WallTime at);
+    void remember(const std::string& record_id, const Now& at);
     void send_later();
     void send();
     void on_heard(const std::string& record_id, bool heard);
@@ -73,7 +74,7 @@ private:
     };
     std::unordered_map<std::string, Received> received_;
     struct Remembered {
-        WallTime at;
+        TimePoint at;
         std::string record_id;
     };
     std::deque<Remembered> remembered_;                     ///< durable ones, oldest first

@@ -74,12 +74,12 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
             sink_->when_durable(std::move(durable));
         return;
     }
-    recent_.put(name, true, now);
     if (report.relay.empty())
         report.relay = relay;
     report.owner.clear();
     ++handed_over_;
-    sink_->put(std::move(report), std::move(durable));
+    if (sink_->put(std::move(report), std::move(durable)))
+        recent_.put(name, true, now);
 }
 
 void RecordDesk::when_durable(std::function<void()> durable)

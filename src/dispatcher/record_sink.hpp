@@ -17,8 +17,9 @@ public:
     virtual ~RecordSink() = default;
 
     /// Takes a finished record. `durable` (may be empty) is called on the core thread, later or at
-    /// once, when the record will survive a crash; until then the relay keeps its copy.
-    virtual void put(protocol::SessionReport&& record, std::function<void()> durable) = 0;
+    /// once, when the record will survive a crash; until then the relay keeps its copy. False when
+    /// there is no room for it; then `durable` is never called.
+    virtual bool put(protocol::SessionReport&& record, std::function<void()> durable) = 0;
     /// Calls `durable` when all that was put until now will survive a crash.
     virtual void when_durable(std::function<void()> durable) = 0;
     /// The spool does not take records in time: nobody waits for it, they are in memory.

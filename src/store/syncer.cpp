@@ -91,8 +91,8 @@ void Syncer::run()
         const Clock::time_point begin = Clock::now();
         look_();
         // A spool of millions takes its time: that shall not become all of our time.
-        next_look = Clock::now() +
-                    std::max<Clock::duration>(look_interval, (Clock::now() - begin) * 20);
+        next_look =
+            Clock::now() + std::max<Clock::duration>(look_interval, (Clock::now() - begin) * 20);
         looked = true;
         held.lock();
     }

@@ -99,7 +99,7 @@ TEST_CASE("refused records are exported as lines of JSON")
     REQUIRE(lines.size() == 3);
     CHECK_THAT(lines[0], StartsWith("{\"back_end\": \"accounting.a\", \"record_id\": \"r2\", "
                                     "\"made_at\": \"20") &&
-                             Contains("\"refused\": \"too long\\nby far\", \"record\": {\"") &&
+                             Contains("\"refused\": \"too long\\u000aby far\", \"record\": {\"") &&
                              Contains(protocol::to_json(fakes::answered_report("r2"))));
     CHECK_THAT(lines[1], Contains("\"record\": \"{\\\"call_id\\\": \"}"));
     CHECK_THAT(lines[2], Contains("\"accounting.b\"") && Contains("\"refused\": null"));

@@ -163,6 +163,19 @@ TEST_CASE("equal reports of a relay that gives no record ids make one record")
     CHECK(stage.sink.records.size() == 1);
 }
 
+TEST_CASE("a record for which there was no room is taken when it comes again")
+{
+    Stage stage;
+    FakePeer relay("r");
+    relay.ours = false;
+    stage.dispatcher->attach(relay);
+    stage.sink.is_full = true;
+    stage.dispatcher->on_expired(relay, expired_report());
+    stage.sink.is_full = false;
+    stage.dispatcher->on_expired(relay, expired_report());
+    CHECK(stage.sink.records.size() == 1);
+}
+
 TEST_CASE("the record id of such a report is the same after a restart, another call's is not")
 {
     Stage stage;

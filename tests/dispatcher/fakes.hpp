@@ -13,13 +13,16 @@
 
 /// Records as they were put; `durable` is called at once, or kept for the test to call.
 struct FakeSink : mediaproxy::dispatcher::RecordSink {
-    void put(mediaproxy::protocol::SessionReport&& record, std::function<void()> durable) override
+    bool put(mediaproxy::protocol::SessionReport&& record, std::function<void()> durable) override
     {
+        if (is_full)
+            return false;
         records.push_back(std::move(record));
         if (durable && at_once)
             durable();
         else if (durable)
             waiting.push_back(std::move(durable));
+        return true;
     }
     void when_durable(std::function<void()> durable) override
     {
@@ -33,7 +36,7 @@ struct FakeSink : mediaproxy::dispatcher::RecordSink {
 
     std::vector<mediaproxy::protocol::SessionReport> records;
     std::vector<std::function<void()>> waiting;
-    bool at_once = true;
+    bool at_once = true, is_full = false;
     mediaproxy::accounting::Figures state;
 };
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from lab import daemon, mariadb, odbc, postgres
+from lab import daemon, freeradius, mariadb, odbc, postgres
 
 
 @contextlib.contextmanager
@@ -42,6 +42,17 @@ def a_postgres():
 
 
 @contextlib.contextmanager
+def a_freeradius():
+    with contextlib.closing(freeradius.FreeRadius()) as server:
+        server.start()
+        line = f"acctserver 127.0.0.1:{server.port}:{server.secret}\nradius_timeout 2\n"
+        yield {
+            "config_file": server.write("client.conf", line),
+            "additional_dictionary": freeradius.OUR_DICTIONARY,
+        }
+
+
+@contextlib.contextmanager
 def a_file_by_odbc():
     with tempfile.TemporaryDirectory() as folder, odbc.configured(folder):
         yield {"driver": "SQLite3", "database": f"{folder}/records"}
@@ -66,6 +77,7 @@ SUBJECTS = [
     ("accounting_mysql", a_mariadb, set()),
     ("accounting_odbc", a_file_by_odbc, set()),
     ("accounting_postgres", a_postgres, set()),
+    ("accounting_radius", a_freeradius, set()),
     ("accounting_sqlite", a_file, set()),
     ("forwarding_userspace", nothing, {"flows are left to a successor"}),
     ("forwarding_conntrack", a_network,

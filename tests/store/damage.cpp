@@ -34,8 +34,8 @@ void fill(const std::string& path)
 void overwrite(const std::string& path, std::size_t at, std::size_t size)
 {
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-    REQUIRE(file.seekp(static_cast<std::streamoff>(at)).write(std::string(size, '\xa5').data(),
-                                                              static_cast<std::streamsize>(size)));
+    REQUIRE(file.seekp(static_cast<std::streamoff>(at))
+                .write(std::string(size, '\xa5').data(), static_cast<std::streamsize>(size)));
 }
 
 std::vector<std::string> set_aside(const fakes::TemporaryFolder& folder)

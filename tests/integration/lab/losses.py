@@ -157,19 +157,20 @@ class Calls:
     def __init__(self, place, names):
         self.place, self.names = place, names
         self.answered, self.unsure = set(), set()
-        self.slowest = 0.0
         self._lock = threading.Lock()
+        self._done = 0  # steps of the present run
 
     def run(self, step, at=None, then=None):
-        """`step` for every call, RATE a second; before call number `at`, `then()` is begun."""
+        """`step` for every call, RATE a second; after `at` of them `then()` is begun."""
         begin, threads = time.monotonic(), []
+        self._done = 0
         for proxy in range(PROXIES):
             threads.append(
                 threading.Thread(target=self._proxy, args=(proxy, step, begin), daemon=True)
             )
             threads[-1].start()
         if then:
-            time.sleep(max(0.0, begin + at / RATE - time.monotonic()))
+            until(lambda: self._done >= at, 60, lambda: f"only {self._done} calls in a minute")
             then()
         for thread in threads:
             thread.join(60)
@@ -183,13 +184,13 @@ class Calls:
             try:
                 connection = connection or self.place.dispatcher.connect()
                 step(connection, self.names[number])
+                with self._lock:
+                    self._done += 1
             except OSError:  # the dispatcher is gone; the proxy goes on with the next call
                 if connection:
                     connection.close()
                 connection = None
         if connection:
-            with self._lock:
-                self.slowest = max(self.slowest, connection.slowest)
             connection.close()
 
     def set_up(self, connection, name):
