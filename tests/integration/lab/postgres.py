@@ -104,6 +104,7 @@ class Postgres(Server):
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         with open(children, encoding="ascii") as pids:
             for pid in (self.process.pid, *(int(word) for word in pids.read().split())):
+                with contextlib.suppress(ProcessLookupError):  # a session that has just ended
                 os.kill(pid, number)
 
     def _psql(self, sql, database):
