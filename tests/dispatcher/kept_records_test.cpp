@@ -89,9 +89,10 @@ struct Keeper {
 struct Scene {
     Scene()
     {
-        ask(Message{}.text());
-        ask(Message{.type = "reply", .to_tag = "ttag"}.text());
-        relay.was_asked("letters");
+        REQUIRE(relay.was_asked("letters")); // it is known now, and its list
+        REQUIRE(ask(Message{}.text()) != "error");
+        REQUIRE(ask(Message{.type = "reply", .to_tag = "ttag"}.text()) != "error");
+        relay.asked.clear();
         REQUIRE(relay.until([&] { return stage.store.tables["sessions"].size() == 1; }));
     }
     std::string ask(const std::string& text)
@@ -415,6 +416,8 @@ TEST_CASE("a relay of ours that keeps no removals is asked for none and judged b
     relay.hang_up();
     relay.keeps = false;
     relay.connect();
+    REQUIRE(relay.until([&] { return relay.asked["sessions"] == 2; }));
+    relay.asked.clear();
     Client proxy = stage.proxy();
     proxy.send(Message{}.text() + Message{.type = "reply", .to_tag = "ttag"}.text());
     REQUIRE(relay.until([&] { return stage.dispatcher->session_count() == 1; }));
