@@ -5,11 +5,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/thread.hpp"
 
 namespace mediaproxy::store
 {
@@ -64,7 +64,7 @@ bool Syncer::is_synced() const
 
 void Syncer::run()
 {
-    ::pthread_setname_np(::pthread_self(), "store-sync");
+    begin_thread("store-sync", Urgency::later);
     Clock::time_point next_look{};
     bool looked = true;
     std::unique_lock held(mutex_);
