@@ -5,9 +5,13 @@
 #include <memory>
 #include <system_error>
 
+#include <errmsg.h>
+#include <fcntl.h>
+#include <mysqld_error.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "fault.hpp"
@@ -34,6 +38,13 @@ std::string format_seconds(std::chrono::milliseconds time)
 {
     std::string text = std::to_string(static_cast<double>(time.count()) / 1000);
     return text.erase(text.find_last_not_of('0') + 1).append(text.back() == '.' ? "0 s" : " s");
+}
+
+bool is_closed(unsigned code)
+{
+    constexpr unsigned idle_too_long = 4031; // MySQL 8 says why
+    return code == CR_SERVER_GONE_ERROR || code == CR_SERVER_LOST || code == ER_CONNECTION_KILLED ||
+           code == idle_too_long;
 }
 
 bool is_text(const MYSQL_FIELD& field)
@@ -75,18 +86,48 @@ Connection::~Connection()
 void Connection::cancel() noexcept
 {
     ::eventfd_write(cancelled_, 1);
+    cut();
 }
 
-/// Nothing comes or goes any more: what libmariadb is in the middle of ends with an error.
-void Connection::cut() const noexcept
+/// Nothing comes or goes any more: what libmariadb is in the middle of ends with an error, also
+/// where it blocks, as in a TLS handshake.
+void Connection::cut() noexcept
+{
+    const std::lock_guard held(mutex_);
+    if (socket_ >= 0)
+        ::shutdown(socket_, SHUT_RDWR);
+}
+
+/// Another one at each address that libmariadb tries. In a TLS handshake it blocks: the time limit
+/// is the socket's then.
+void Connection::hold_socket(Milliseconds limit) noexcept
+{
+    release_socket();
+    const std::lock_guard held(mutex_);
+    socket_ = ::fcntl(mysql_get_socket(mysql_), F_DUPFD_CLOEXEC, 0);
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit);
+    const timeval time{seconds.count(), std::chrono::microseconds(limit - seconds).count()};
+    for (const int which : {SO_RCVTIMEO, SO_SNDTIMEO})
+        ::setsockopt(socket_, SOL_SOCKET, which, &time, sizeof time);
+}
+
+/// Which libmariadb leaves out, so that OpenSSL would block in reading.
+void Connection::make_non_blocking() noexcept
 {
     const my_socket socket = mysql_get_socket(mysql_);
-    if (socket != MARIADB_INVALID_SOCKET)
-        ::shutdown(socket, SHUT_RDWR);
+    ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
+}
+
+void Connection::release_socket() noexcept
+{
+    const std::lock_guard held(mutex_);
+    if (socket_ >= 0)
+        ::close(socket_);
+    socket_ = -1;
 }
 
 /// What libmariadb waits for, as far as it came; MYSQL_WAIT_TIMEOUT when it shall give up.
-int Connection::await(int wanted, Deadline deadline, Ending& ending) const noexcept
+int Connection::await(int wanted, Deadline deadline, Ending& ending) noexcept
 {
     pollfd watched[] = {{cancelled_, POLLIN, 0}, {mysql_get_socket(mysql_), 0, 0}};
     watched[1].events = static_cast<short>(((wanted & MYSQL_WAIT_READ) != 0 ? POLLIN : 0) |
@@ -123,8 +164,9 @@ Connection::Ending Connection::finish(int wanted, Continue&& go_on, Deadline dea
     return ending;
 }
 
-SqlOutcome Connection::failure(Ending ending, Milliseconds limit) const
+SqlOutcome Connection::failure(Ending ending, Milliseconds limit)
 {
+    was_closed_ = ending == Ending::finished && is_closed(mysql_errno(mysql_));
     if (ending == Ending::cancelled)
         return {Fault::unavailable, "cancelled"};
     if (ending == Ending::too_late)
@@ -149,18 +191,26 @@ void Connection::close() noexcept
         mysql_close_start(mysql_), [&](int ready) { return mysql_close_cont(mysql_, ready); },
         Deadline::clock::now() + farewell);
     mysql_ = nullptr;
+    release_socket();
 }
 
 SqlOutcome Connection::open(const char* host, const char* user, const char* password,
                             const char* database, unsigned port, const char* socket,
                             Milliseconds limit)
 {
+    // A handshake that met the socket's time limit would be tried again for ever without this.
+    const unsigned soon = 1;
+    mysql_options(mysql_, MYSQL_OPT_CONNECT_TIMEOUT, &soon);
     MYSQL* connected = nullptr;
-    const Ending ending = finish(
-        mysql_real_connect_start(&connected, mysql_, host, user, password, database, port, socket,
-                                 0),
-        [&](int ready) { return mysql_real_connect_cont(&connected, mysql_, ready); },
-        Deadline::clock::now() + limit);
+    const Deadline deadline = Deadline::clock::now() + limit;
+    int wanted = mysql_real_connect_start(&connected, mysql_, host, user, password, database, port,
+                                          socket, 0);
+    Ending ending = Ending::finished;
+    while (wanted != 0) {
+        hold_socket(limit);
+        wanted = mysql_real_connect_cont(&connected, mysql_, await(wanted, deadline, ending));
+    }
+    make_non_blocking();
     return connected != nullptr && ending == Ending::finished ? SqlOutcome()
                                                               : failure(ending, limit);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <mutex>
 #include <string>
 
 #include <mysql.h>
@@ -38,6 +39,10 @@ public:
     plugin_support::SqlOutcome query(const std::string& sql, plugin_support::SqlResult* result,
                                      Milliseconds limit);
 
+    /// Whether the last failure was that the server had closed the connection, as it does with one
+    /// that was idle for long.
+    bool was_closed() const noexcept { return was_closed_; }
+
     /// For this object's whole life.
     void cancel() noexcept;
 
@@ -47,12 +52,20 @@ private:
 
     template <class Continue>
     Ending finish(int wanted, Continue&& go_on, Deadline deadline) noexcept;
-    int await(int wanted, Deadline deadline, Ending& ending) const noexcept;
-    void cut() const noexcept;
-    plugin_support::SqlOutcome failure(Ending ending, Milliseconds limit) const;
+    int await(int wanted, Deadline deadline, Ending& ending) noexcept;
+    void hold_socket(Milliseconds limit) noexcept;
+    void make_non_blocking() noexcept;
+    void release_socket() noexcept;
+    void cut() noexcept;
+    plugin_support::SqlOutcome failure(Ending ending, Milliseconds limit);
 
     MYSQL* mysql_ = nullptr;
+    bool was_closed_ = false;
     int cancelled_ = -1; ///< an eventfd, readable from cancel() on
+    std::mutex mutex_;   ///< of what follows
+    /// A descriptor of our own for the connected socket: libmariadb closes its when it likes, and
+    /// the number may then be another's.
+    int socket_ = -1;
 };
 
 } // namespace mediaproxy::accounting_mysql

@@ -119,7 +119,12 @@ SqlOutcome Driver::set_session()
 
 SqlOutcome Driver::begin()
 {
-    return run("START TRANSACTION", {}, nullptr);
+    SqlOutcome outcome = run("START TRANSACTION", {}, nullptr);
+    // Nothing was asked of a server that closed an idle connection: no reason to trouble anybody.
+    if (outcome.ok() || !connection_.was_closed())
+        return outcome;
+    outcome = connect();
+    return outcome.ok() ? run("START TRANSACTION", {}, nullptr) : outcome;
 }
 
 SqlOutcome Driver::commit()

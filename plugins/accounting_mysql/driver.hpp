@@ -21,6 +21,7 @@ public:
     const plugin_support::SqlDialect& dialect() const override;
     plugin_support::SqlOutcome connect() override;
     void disconnect() noexcept override { connection_.close(); }
+    /// Connects again when the server has closed the connection.
     plugin_support::SqlOutcome begin() override;
     plugin_support::SqlOutcome commit() override;
     void rollback() override;

@@ -14,6 +14,9 @@ class Driver : public plugin_support::SqlDriver
 {
 public:
     explicit Driver(Options options);
+    ~Driver() override { disconnect(); }
+    Driver(const Driver&) = delete;
+    Driver& operator=(const Driver&) = delete;
 
     std::string place() const override;
     /// Of the database that was connected to last.

@@ -111,7 +111,7 @@ void Exchange::read_answer(ByteView datagram)
 {
     if (datagram.size() < 2 || datagram[1] >= requests_.size() ||
         !acknowledges(datagram, requests_[datagram[1]].packet, server_.secret)) {
-        ++bad_answers_;
+        got_bad_answer_ = true;
         return;
     }
     Request& request = requests_[datagram[1]];
@@ -145,11 +145,11 @@ void Exchange::give_up(Request& request)
         fail("no answer to " + std::to_string(patience_.tries) + " tries");
 }
 
+/// The same words every time, so that the host logs them once.
 std::string Exchange::complaint() const
 {
-    if (bad_answers_ > 0)
-        return server_.name + ": " + std::to_string(bad_answers_) +
-               " answers that do not fit the request and the secret" +
+    if (got_bad_answer_)
+        return server_.name + ": answers that do not fit the request and the secret" +
                (failure_.empty() ? "" : "; " + failure_);
     return failure_.empty() ? std::string() : server_.name + ": " + failure_;
 }

@@ -90,7 +90,7 @@ private:
     std::vector<Request> requests_; ///< by identifier
     std::size_t next_ = 0;          ///< the first that was never sent
     std::size_t in_flight_ = 0;
-    std::size_t bad_answers_ = 0;
+    bool got_bad_answer_ = false;
     Clock::time_point last_answer_ = Clock::time_point::min();
     bool gone_ = false;
     std::string failure_;

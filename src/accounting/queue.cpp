@@ -2,12 +2,12 @@
 #include "accounting/queue.hpp"
 
 #include <algorithm>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/thread.hpp"
 
 namespace mediaproxy::accounting
 {
@@ -80,7 +80,7 @@ void Queue::enter(Phase phase)
 
 void Queue::run()
 {
-    ::pthread_setname_np(::pthread_self(), "accounting");
+    begin_thread("accounting", Urgency::later);
     // Calls go before their records, which wait well in the spool. On Linux that is the thread's.
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), niceness);
     while (!stopping()) {

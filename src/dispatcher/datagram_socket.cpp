@@ -18,7 +18,8 @@ constexpr int most_at_once = 64; // then the others on the loop have their turn
 
 } // namespace
 
-Result<std::unique_ptr<DatagramSocket>> DatagramSocket::open(asio::io_context& io, std::string path,
+Result<std::unique_ptr<DatagramSocket>> DatagramSocket::open(asio::io_context& io,
+                                                             const std::string& path,
                                                              UnixBinding::Access access,
                                                              Handler received)
 {

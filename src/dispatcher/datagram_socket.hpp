@@ -23,8 +23,10 @@ public:
     using Handler = std::function<void(std::string_view)>;
     /// `received` gets every datagram of up to 4 kB; longer ones are passed over. It must not
     /// destroy or renew the socket.
-    static Result<std::unique_ptr<DatagramSocket>>
-    open(asio::io_context& io, std::string path, UnixBinding::Access access, Handler received);
+    static Result<std::unique_ptr<DatagramSocket>> open(asio::io_context& io,
+                                                        const std::string& path,
+                                                        UnixBinding::Access access,
+                                                        Handler received);
     ~DatagramSocket();
 
     /// 0, or the errno that tells why nothing was sent; EAGAIN: the receiver's buffer is full.

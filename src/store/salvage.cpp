@@ -41,7 +41,8 @@ Result<std::string> set_aside(const std::string& path)
         if (fs::exists(path + side))
             fs::rename(path + side, name + side, error);
         if (error)
-            return Error{Error::Code::io, path + side + ": cannot be set aside: " + error.message()};
+            return Error{Error::Code::io,
+                         path + side + ": cannot be set aside: " + error.message()};
     }
     fs::remove(path + "-shm", error);
     return name;
@@ -90,7 +91,8 @@ Result<void> replace_first_page(const std::string& path, const std::string& fres
     const std::uintmax_t pages = fs::file_size(path, error) / page_size;
     const auto put = [&](std::size_t at, std::uintmax_t value) {
         for (int byte = 0; byte < 4; ++byte)
-            page.at(at + static_cast<std::size_t>(byte)) = static_cast<char>(value >> (24 - 8 * byte));
+            page.at(at + static_cast<std::size_t>(byte)) =
+                static_cast<char>(value >> (24 - 8 * byte));
     };
     put(28, pages); // size of the file
     put(32, 0);     // no list of free pages: nothing is written here
@@ -196,8 +198,10 @@ std::uint64_t Ferry::states()
     std::uint64_t saved = 0;
     for (const char* order : {"ASC", "DESC"}) {
         auto rows = from_.prepare(fmt::format("SELECT name, key, value FROM state "
-                                              "ORDER BY name {0}, key {0}", order));
-        auto put = to_.prepare("INSERT OR IGNORE INTO state (name, key, value) VALUES (?1, ?2, ?3)");
+                                              "ORDER BY name {0}, key {0}",
+                                              order));
+        auto put =
+            to_.prepare("INSERT OR IGNORE INTO state (name, key, value) VALUES (?1, ?2, ?3)");
         if (!rows || !put)
             return saved;
         Step step;

@@ -38,10 +38,10 @@ Result<Connection> Connection::open(const std::string& path, Access access)
 Error Connection::error(std::string_view doing) const
 {
     const int code = sqlite3_errcode(handle_.get());
-    const Error::Code kind =
-        code == SQLITE_BUSY || code == SQLITE_LOCKED     ? Error::Code::unavailable
-        : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? Error::Code::invalid
-                                                          : Error::Code::io;
+    const Error::Code kind = code == SQLITE_BUSY || code == SQLITE_LOCKED ? Error::Code::unavailable
+                             : code == SQLITE_CORRUPT || code == SQLITE_NOTADB
+                                 ? Error::Code::invalid
+                                 : Error::Code::io;
     return Error{kind, path_ + ": " + std::string(doing) + ": " + sqlite3_errmsg(handle_.get())};
 }
 

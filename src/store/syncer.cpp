@@ -5,11 +5,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/thread.hpp"
 
 namespace mediaproxy::store
 {
@@ -64,7 +64,7 @@ bool Syncer::is_synced() const
 
 void Syncer::run()
 {
-    ::pthread_setname_np(::pthread_self(), "store-sync");
+    begin_thread("store-sync", Urgency::later);
     Clock::time_point next_look{};
     bool looked = true;
     std::unique_lock held(mutex_);
@@ -91,8 +91,8 @@ void Syncer::run()
         const Clock::time_point begin = Clock::now();
         look_();
         // A spool of millions takes its time: that shall not become all of our time.
-        next_look = Clock::now() +
-                    std::max<Clock::duration>(look_interval, (Clock::now() - begin) * 20);
+        next_look =
+            Clock::now() + std::max<Clock::duration>(look_interval, (Clock::now() - begin) * 20);
         looked = true;
         held.lock();
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The writer thread of a store.
 #include <algorithm>
-#include <pthread.h>
 #include <set>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/thread.hpp"
 #include "store/state.hpp"
 
 namespace mediaproxy::store
@@ -69,7 +69,7 @@ void Store::State::linger(std::unique_lock<std::mutex>& held)
 
 void Store::State::run()
 {
-    ::pthread_setname_np(::pthread_self(), "store");
+    begin_thread("store", Urgency::awaited);
     std::unique_lock held(mutex);
     for (;;) {
         wake.wait(held, [&] {

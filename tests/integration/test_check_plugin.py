@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from lab import daemon
+from lab import daemon, freeradius, mariadb, odbc, postgres
 
 
 @contextlib.contextmanager
@@ -23,6 +23,39 @@ def nothing():
 def a_file():
     with tempfile.TemporaryDirectory() as folder:
         yield {"path": f"{folder}/records"}
+
+
+@contextlib.contextmanager
+def a_mariadb():
+    with contextlib.closing(mariadb.MariaDB()) as database:
+        yield database.settings()
+
+
+@contextlib.contextmanager
+def a_postgres():
+    database = postgres.Postgres()
+    try:
+        database.reset()
+        yield database.settings()
+    finally:
+        database.close()
+
+
+@contextlib.contextmanager
+def a_freeradius():
+    with contextlib.closing(freeradius.FreeRadius()) as server:
+        server.start()
+        line = f"acctserver 127.0.0.1:{server.port}:{server.secret}\nradius_timeout 2\n"
+        yield {
+            "config_file": server.write("client.conf", line),
+            "additional_dictionary": freeradius.OUR_DICTIONARY,
+        }
+
+
+@contextlib.contextmanager
+def a_file_by_odbc():
+    with tempfile.TemporaryDirectory() as folder, odbc.configured(folder):
+        yield {"driver": "SQLite3", "database": f"{folder}/records"}
 
 
 @contextlib.contextmanager
@@ -41,6 +74,10 @@ def a_network():
 # The plugin's file without .so; who gives its settings; the checks that cannot be made of it.
 SUBJECTS = [
     ("accounting_jsonl", a_file, {"cancel makes calls return"}),
+    ("accounting_mysql", a_mariadb, set()),
+    ("accounting_odbc", a_file_by_odbc, set()),
+    ("accounting_postgres", a_postgres, set()),
+    ("accounting_radius", a_freeradius, set()),
     ("accounting_sqlite", a_file, set()),
     ("forwarding_userspace", nothing, {"flows are left to a successor"}),
     ("forwarding_conntrack", a_network,

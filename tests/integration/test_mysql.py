@@ -4,6 +4,7 @@ import contextlib
 import select
 import socket
 import threading
+import time
 import unittest
 
 from lab.daemon import until
@@ -77,6 +78,13 @@ class MySql(DatabaseCases, unittest.TestCase):
         self.addCleanup(database.execute, "ALTER USER mediaproxy REQUIRE NONE")
         self.writes(tls="on")
 
+    def test_a_server_that_is_far_away(self):
+        """With and without TLS."""
+        for tls in ("off", "on"):
+            with self.subTest(tls), contextlib.closing(FarAway(database.port)) as between:
+                database.reset()
+                self.writes(port=between.port, tls=tls)
+
     def test_a_certificate_that_nobody_vouches_for_is_refused(self):
         daemon = self.daemon(host="localhost", tls="verify").start()
         self.call(self.connect(daemon), "call")
@@ -100,6 +108,77 @@ class MySql(DatabaseCases, unittest.TestCase):
             until(lambda: database.rows("call_id", "bills.media_sessions"), PATIENCE, daemon.tail),
             [("call",)],
         )
+
+    def test_a_connection_that_was_idle_for_too_long_is_nobodys_trouble(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "before")
+        self.written(daemon, "before")
+        database.disconnect()
+        until(lambda: database.connections() == 0, PATIENCE, "the connection is still there")
+        self.call(proxy, "after")
+        self.check_each_once(daemon, ["before", "after"])
+        self.assertEqual(daemon.logged("records wait"), [])
+
+    def test_a_server_that_says_nothing_or_nonsense(self):
+        """It takes connections. The end of the daemon does not wait for it."""
+        for greeting, timeout, said in (
+            (b"", 1, "no answer within 1.0 s"),
+            (b"", 600, None),
+            (b"SSH-2.0-OpenSSH_9.2\r\n" * 100, 5, "records wait"),
+        ):
+            with self.subTest((greeting[:7], timeout)), Greeter(greeting) as other:
+                daemon = self.daemon(port=other.port, connect_timeout=timeout).start()
+                self.call(self.connect(daemon), "call")
+                until(lambda: other.count, PATIENCE, daemon.tail)
+                if said:
+                    self.await_log(daemon, said, "records wait")
+                begin = time.monotonic()
+                daemon.stop()
+                self.assertLess(time.monotonic() - begin, 8)
+
+    def test_a_server_that_answers_nothing_any_more(self):
+        """Frozen: its kernel still takes connections. With and without TLS."""
+        for tls in ("off", "on"):
+            with self.subTest(tls):
+                database.reset()
+                daemon = self.daemon(statement_timeout=1, connect_timeout=1, tls=tls).start()
+                proxy = self.connect(daemon)
+                self.call(proxy, "before")
+                self.written(daemon, "before")
+                with database.frozen():
+                    self.call(proxy, "meanwhile")
+                    self.await_log(daemon, "no answer within 1.0 s", "records wait")
+                self.check_each_once(daemon, ["before", "meanwhile"])
+
+    def test_the_end_does_not_wait_for_a_frozen_server(self):
+        for tls in ("off", "on"):
+            with self.subTest(tls):
+                database.reset()
+                daemon = self.daemon(statement_timeout=600, tls=tls).start()
+                proxy = self.connect(daemon)
+                self.call(proxy, "before")
+                self.written(daemon, "before")
+                with database.frozen():
+                    self.call(proxy, "meanwhile")
+                    daemon.stop()
+                daemon.start()
+                self.check_each_once(daemon, ["before", "meanwhile"])
+
+    def test_a_tls_handshake_that_stalls(self):
+        """The server greets as it should, and then says nothing."""
+        with socket.create_connection(("127.0.0.1", database.port)) as server:
+            greeting = server.recv(4096)
+        for timeout in (1, 600):
+            with self.subTest(timeout), Greeter(greeting) as other:
+                daemon = self.daemon(port=other.port, connect_timeout=timeout, tls="on").start()
+                self.call(self.connect(daemon), "call")
+                until(lambda: other.count, PATIENCE, daemon.tail)
+                if timeout == 1:
+                    self.await_log(daemon, "accounting.mysql", "records wait")
+                begin = time.monotonic()
+                daemon.stop()
+                self.assertLess(time.monotonic() - begin, 8)
 
     def test_inserts_that_take_ten_seconds_are_given_up_in_time(self):
         daemon = self.daemon(statement_timeout=1).start()
@@ -247,20 +326,53 @@ class MySql(DatabaseCases, unittest.TestCase):
 
 
 
-class LosesCommits:
-    """Stands before the server and ends connections when the server has done a COMMIT, before it
-    can say so: every second time."""
+class Greeter:
+    """A server that says one thing to everybody who connects, and listens no further."""
+
+    def __init__(self, greeting):
+        self._greeting, self._clients = greeting, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._greet, daemon=True).start()
+
+    @property
+    def count(self):
+        return len(self._clients)
+
+    def _greet(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self._clients.append(self._listener.accept()[0])
+                self._clients[-1].sendall(self._greeting)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for each in (self._listener, *self._clients):
+            each.close()
+
+
+class Between:
+    """Stands before the server and carries what both sides say."""
 
     def __init__(self, port):
         self._server_port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.lost, self.passed_since_lost = 0, True
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def asked(self, data):
+        """The client says this."""
+
+    def lets_through(self, data):
+        """Whether this answer is carried; else the connection ends."""
+        raise NotImplementedError
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -269,19 +381,39 @@ class LosesCommits:
                 threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client):
-        """The client asks, the server answers: what comes is passed on, in either direction."""
         server = socket.create_connection(("127.0.0.1", self._server_port))
         with client, server, contextlib.suppress(OSError):
-            commits = False
             while True:
                 for sender in select.select([client, server], [], [])[0]:
-                    if not (data := sender.recv(65536)):
-                        return
+                    data = sender.recv(65536)
                     if sender is client:
-                        commits = data[4:] == b"\x03COMMIT"
-                    elif commits and self.passed_since_lost:
-                        self.lost, self.passed_since_lost = self.lost + 1, False
+                        self.asked(data)
+                    if not data or (sender is server and not self.lets_through(data)):
                         return
-                    elif commits:
-                        self.passed_since_lost = True
                     (server if sender is client else client).sendall(data)
+
+
+class LosesCommits(Between):
+    """The connection ends when the server has done a COMMIT, before it can say so: every second
+    time."""
+
+    lost, passed_since_lost, _commits = 0, True, False
+
+    def asked(self, data):
+        self._commits = data[4:] == b"\x03COMMIT"
+
+    def lets_through(self, data):
+        if not self._commits:
+            return True
+        self._commits = False
+        self.passed_since_lost = not self.passed_since_lost
+        self.lost += not self.passed_since_lost
+        return self.passed_since_lost
+
+
+class FarAway(Between):
+    """Every answer takes a while to come."""
+
+    def lets_through(self, data):
+        time.sleep(0.2)
+        return True

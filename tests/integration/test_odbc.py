@@ -24,14 +24,7 @@ class OdbcStage(DatabaseStage):
     driver = None
 
     def back_end(self):
-        return {
-            "driver": self.driver,
-            "host": "127.0.0.1",
-            "port": self.database.port,
-            "user": "mediaproxy",
-            "password": postgres.PASSWORD,
-            "database": "calls",
-        }
+        return self.database.settings(driver=self.driver)
 
 
 class PostgresStage(OdbcStage):

@@ -26,13 +26,7 @@ class PostgresStage(DatabaseStage):
         return DATABASE
 
     def back_end(self):
-        return {
-            "host": "127.0.0.1",
-            "port": DATABASE.port,
-            "user": "mediaproxy",
-            "password": PASSWORD,
-            "database": "calls",
-        }
+        return DATABASE.settings()
 
 
 class Records(PostgresStage, DatabaseCases, unittest.TestCase):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mediaproxyd --check-plugin fails every faulty plugin of tests/plugins with a sentence that names its
-fault, and passes those that are right. Arguments: mediaproxyd, the folder of these plugins."""
+fault, and passes those that are right. Arguments: mediaproxyd, tests/plugins and its folder faulty, as
+built."""
 import concurrent.futures
 import os
 import pathlib
@@ -12,7 +13,9 @@ import tempfile
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
-FOLDER = pathlib.Path(sys.argv.pop(1)).resolve()
+REFUSED = pathlib.Path(sys.argv.pop(1)).resolve()
+FAULTY = pathlib.Path(sys.argv.pop(1)).resolve()
+FILES = {file.stem: file for folder in (REFUSED, FAULTY) for file in folder.glob("*_*.so")}
 
 # The sentences, by file name without .so.
 FAULTS = {
@@ -172,7 +175,7 @@ def check_one(name):
         words = []
     if name in WAITED_FOR:
         words.append("--patience=2")
-    return name, *check(FOLDER / f"{name}.so", *words)
+    return name, *check(FILES[name], *words)
 
 
 def check_all(names):
@@ -200,34 +203,33 @@ class CheckPlugin(unittest.TestCase):
                 self.assertEqual(status, 0)
 
     def test_no_faulty_plugin_is_forgotten(self):
-        names = {file.stem for file in FOLDER.glob("*_*.so")} - {"unheard_of"}
-        self.assertEqual(names, FAULTS.keys() | RIGHT.keys())
+        self.assertEqual(FILES.keys() - {"unheard_of"}, FAULTS.keys() | RIGHT.keys())
 
     def test_a_plugin_may_be_named_relative_to_the_working_folder(self):
-        status, report = check("accounting_right.so", "path=/dev/null", cwd=FOLDER)
+        status, report = check("accounting_right.so", "path=/dev/null", cwd=FAULTY)
         self.assertEqual(status, 0, report)
 
     def test_a_setting_that_the_plugin_does_not_know(self):
-        status, report = check(FOLDER / "accounting_right.so", "color=red")
+        status, report = check(FAULTY / "accounting_right.so", "color=red")
         self.assertEqual(status, 1)
         self.assertIn("right.color: unknown setting, did you mean colour?", report)
 
     def test_a_file_that_the_daemon_would_never_look_for(self):
         with tempfile.TemporaryDirectory() as folder:
             other = pathlib.Path(folder) / "mine.so"
-            shutil.copy(FOLDER / "accounting_right.so", other)
+            shutil.copy(FAULTY / "accounting_right.so", other)
             status, report = check(other)
         self.assertEqual(status, 1)
         self.assertIn("only from files that are called accounting_NAME.so or forwarding_NAME.so", report)
 
     def test_a_file_that_is_not_there(self):
-        status, report = check(FOLDER / "accounting_absent.so")
+        status, report = check(FAULTY / "accounting_absent.so")
         self.assertEqual(status, 1)
         self.assertIn("accounting_absent.so: no such file", report)
 
     def test_nothing_is_left_in_the_temporary_folder(self):
         with tempfile.TemporaryDirectory() as folder:
-            check(FOLDER / "accounting_right.so", env=os.environ | {"TMPDIR": folder})
+            check(FAULTY / "accounting_right.so", env=os.environ | {"TMPDIR": folder})
             self.assertEqual(os.listdir(folder), [])
 
 

@@ -4,7 +4,7 @@
 # `meson install` installs, load, and conform. Arguments: source folder, build folder, test_plugin,
 # mediaproxyd.
 set -eu
-source=$1 build=$2 test_plugin=$3 mediaproxyd=$4
+source=$1 build=$2 test_plugin=$(readlink -f "$3") mediaproxyd=$(readlink -f "$4") # Meson gives them relative
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -31,7 +31,7 @@ extract mine.c > mine.c
 extract build.sh > build.sh
 grep -q mediaproxy_plugin mine.c
 # The program of this build, warnings as errors, and a file of this test's own.
-sed -e "s,^mediaproxyd,$mediaproxyd," -e 's,-Wextra,-Wextra -Werror,' -e "s,/tmp/,$work/," build.sh |
+sed -e "s,/tmp/,$work/," -e "s,^mediaproxyd,$mediaproxyd," -e 's,-Wextra,-Wextra -Werror,' build.sh |
     sh -eu | tee report
 grep -q 'accounting_mine.so: conforms to plugin ABI' report
 ! grep -E '^(fault|warning)' report

@@ -17,7 +17,7 @@ TEST_CASE("names of the table and its columns are identifiers")
     CHECK(names.from_tag == "x_fromtag_column");
     CHECK(names.to_tag == "x_totag_column");
     CHECK(names.info == "x_info_column");
-    for (const std::string wrong :
+    for (const std::string& wrong :
          {std::string(), std::string("1st"), std::string("a b"), std::string("a\"; DROP TABLE x"),
           std::string("caf\xc3\xa9"), std::string(65, 'x')}) {
         CAPTURE(wrong);

@@ -44,6 +44,8 @@ public:
             link_->close();
         link_.reset();
     }
+    /// The relay has connected and not left.
+    bool has_peer() const noexcept { return link_ != nullptr; }
     bool wait_connection(int number)
     {
         return run_until(io_, [&] { return connections == number && link_ != nullptr; });

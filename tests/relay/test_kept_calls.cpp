@@ -35,11 +35,17 @@ struct House {
         if (!created)
             FAIL(created.error().message);
         relay = *std::move(created);
+        const int before = dispatcher.connections;
         relay->start();
-        REQUIRE(dispatcher.wait_connection(runs));
+        REQUIRE(test::run_until(
+            io, [&] { return dispatcher.connections > before && dispatcher.has_peer(); }));
     }
     /// As kill -9: no session is ended, nobody is told, nothing more is saved.
-    void kill() { relay.reset(); }
+    void kill()
+    {
+        relay.reset();
+        REQUIRE(test::run_until(io, [&] { return !dispatcher.has_peer(); }));
+    }
     void say_hello(std::string_view features = "keep-removed")
     {
         dispatcher.say("hello 0\r\nname: disp\r\nfeatures: " + std::string(features) + "\r\n\r\n");

@@ -223,6 +223,7 @@ TEST_CASE("the answer to a removal is kept until its record is durable")
 {
     Fixture f;
     f.dispatcher.say(hello_of_keeper);
+    REQUIRE(f.dispatcher.wait_line("0 "));
     f.dispatcher.say(remove_known);
     const auto answer = f.dispatcher.wait_line("1 ");
     REQUIRE(answer);
@@ -288,6 +289,7 @@ TEST_CASE("the relay says how many letters it has not sent")
     for (int i = 0; i < 1030; ++i)
         f.owners.put(f.link->owner(), "r" + std::to_string(i), "{" + std::to_string(i) + "}");
     f.dispatcher.say(hello_of_keeper);
+    REQUIRE(f.dispatcher.wait_line("0 "));
     f.dispatcher.say("letters 1\r\n\r\n");
     REQUIRE(f.dispatcher.wait_line("1 ") == "1 6");
     INFO("all the others were said before that answer");

@@ -34,8 +34,8 @@ void fill(const std::string& path)
 void overwrite(const std::string& path, std::size_t at, std::size_t size)
 {
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-    REQUIRE(file.seekp(static_cast<std::streamoff>(at)).write(std::string(size, '\xa5').data(),
-                                                              static_cast<std::streamsize>(size)));
+    REQUIRE(file.seekp(static_cast<std::streamoff>(at))
+                .write(std::string(size, '\xa5').data(), static_cast<std::streamsize>(size)));
 }
 
 std::vector<std::string> set_aside(const fakes::TemporaryFolder& folder)
@@ -104,7 +104,9 @@ TEST_CASE("of a file with damaged pages everything else is saved")
     CHECK(ids.size() < records - 1);
     CHECK(ids.front() == "r1");
     CHECK(ids.back() == "r500");
-    CHECK(load(*store, "sessions").size() >= 150);
+    // Which pages they are depends on how the writer grouped the commits: up to all three may be of
+    // this table, with 19 entries each, and lead to another that is then not found.
+    CHECK(load(*store, "sessions").size() >= 200 - 3 * 2 * 19);
     CHECK(log.count("were saved from it") == 1);
     CHECK(set_aside(folder).size() == 1);
 }

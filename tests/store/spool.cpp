@@ -150,7 +150,8 @@ TEST_CASE("the WAL does not grow for ever while the store is never idle")
     std::uint64_t after = 0;
     for (int round = 0; round < 400; ++round) {
         for (int i = 0; i < 50; ++i)
-            REQUIRE(store->put_record({"x"}, std::to_string(round * 50 + i), std::string(3000, 'b')));
+            REQUIRE(
+                store->put_record({"x"}, std::to_string(round * 50 + i), std::string(3000, 'b')));
         REQUIRE(store->flush(long_enough));
         const auto batch = store->waiting("x", after, 100);
         REQUIRE(batch);

@@ -8,6 +8,7 @@ import socket
 from .server import Server
 
 PROGRAM = "/usr/sbin/freeradius"
+OUR_DICTIONARY = pathlib.Path(__file__).resolve().parents[3] / "etc" / "radius" / "dictionary"
 PACKAGED_DICTIONARIES = "/usr/share/freeradius"
 SECRET = "test'ing#123"
 

@@ -22,14 +22,22 @@ DISK = 24  # MB of each state folder
 
 
 class Place:
-    """A dispatcher and a relay with a cable between them, each on a small disk of its own."""
+    """A dispatcher and a relay with a cable between them, each on a small disk of its own.
 
-    def __init__(self, folder, certs, ports, spool="disk"):
+    The records go into SQLite, or into `mariadb`.
+    """
+
+    def __init__(self, folder, certs, ports, spool="disk", mariadb=None):
         self.disks = [self._disk(folder / name) for name in ("disk-d", "disk-r")]
         settings = merged(
             dispatcher_settings(certs, relay_timeout=1), {"state_dir": str(self.disks[0])}
         )
-        settings["accounting"]["sqlite"]["path"] = str(folder / "records.sqlite")
+        if mariadb:
+            settings["dispatcher"]["accounting"] = ["mysql"]
+            settings["accounting"] = {"mysql": mariadb.settings()}
+        else:
+            settings["accounting"]["sqlite"]["path"] = str(folder / "records.sqlite")
+        self.mariadb = mariadb
         settings["store"] = {"spool": spool}
         self.has_spool = spool == "disk"
         self.dispatcher = Daemon("d", folder, settings)
@@ -82,6 +90,12 @@ class Place:
             database.execute("rollback")
 
     @contextlib.contextmanager
+    def mariadb_killed(self):
+        self.mariadb.crash()
+        yield
+        self.mariadb.start()
+
+    @contextlib.contextmanager
     def dispatcher_killed(self):
         self.dispatcher.kill()
         yield
@@ -121,6 +135,11 @@ class Place:
 
     # The end of it.
 
+    def rows(self):
+        if not self.mariadb:
+            return self.dispatcher.rows()
+        return [(*row[:3], json.loads(row[3])) for row in self.mariadb.rows()]
+
     def state(self, daemon, disk, query):
         name = "mediaproxyd-relay.sqlite" if daemon is self.relay else "mediaproxyd.sqlite"
         if not (disk / name).exists():  # it is in memory
@@ -157,19 +176,20 @@ class Calls:
     def __init__(self, place, names):
         self.place, self.names = place, names
         self.answered, self.unsure = set(), set()
-        self.slowest = 0.0
         self._lock = threading.Lock()
+        self._done = 0  # steps of the present run
 
     def run(self, step, at=None, then=None):
-        """`step` for every call, RATE a second; before call number `at`, `then()` is begun."""
+        """`step` for every call, RATE a second; after `at` of them `then()` is begun."""
         begin, threads = time.monotonic(), []
+        self._done = 0
         for proxy in range(PROXIES):
             threads.append(
                 threading.Thread(target=self._proxy, args=(proxy, step, begin), daemon=True)
             )
             threads[-1].start()
         if then:
-            time.sleep(max(0.0, begin + at / RATE - time.monotonic()))
+            until(lambda: self._done >= at, 60, lambda: f"only {self._done} calls in a minute")
             then()
         for thread in threads:
             thread.join(60)
@@ -183,13 +203,13 @@ class Calls:
             try:
                 connection = connection or self.place.dispatcher.connect()
                 step(connection, self.names[number])
+                with self._lock:
+                    self._done += 1
             except OSError:  # the dispatcher is gone; the proxy goes on with the next call
                 if connection:
                     connection.close()
                 connection = None
         if connection:
-            with self._lock:
-                self.slowest = max(self.slowest, connection.slowest)
             connection.close()
 
     def set_up(self, connection, name):
@@ -279,4 +299,4 @@ def run(place, phase, fault, count=150):
     whole_again()
     # How full a spool in memory is the dispatcher tells half a second late.
     settle(place, still=0.0 if place.has_spool else 2.0)
-    return Outcome(calls, place.dispatcher.rows())
+    return Outcome(calls, place.rows())

@@ -213,6 +213,15 @@ class MariaDB(Server):
             self.execute("KILL " + self.execute(f"SELECT id {query}").strip())
             holder.wait(10)
 
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile the server does nothing at all; what connects waits."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def slow_down(self, seconds):
         """Every insert takes so long."""
         self.execute(

@@ -55,6 +55,17 @@ class Postgres(Server):
         for path in (certificate, key):
             self.user.own(path)
 
+    def settings(self, **changes):
+        """Of the plugin postgres, by TCP."""
+        return {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": "mediaproxy",
+            "password": PASSWORD,
+            "database": "calls",
+            **changes,
+        }
+
     @property
     def certificate(self):
         """What signs for `localhost`; a client may trust it."""
@@ -93,6 +104,7 @@ class Postgres(Server):
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         with open(children, encoding="ascii") as pids:
             for pid in (self.process.pid, *(int(word) for word in pids.read().split())):
+                with contextlib.suppress(ProcessLookupError):  # a session that has just ended
                 os.kill(pid, number)
 
     def _psql(self, sql, database):
