@@ -2,8 +2,6 @@
 #include "accounting/queue.hpp"
 
 #include <algorithm>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <utility>
 
 #include "base/log.hpp"
@@ -17,7 +15,6 @@ namespace
 
 constexpr std::size_t batch_size = 100;
 constexpr Milliseconds cancel_interval{50};
-constexpr int niceness = 5;
 
 } // namespace
 
@@ -81,8 +78,6 @@ void Queue::enter(Phase phase)
 void Queue::run()
 {
     begin_thread("accounting", Urgency::later);
-    // Calls go before their records, which wait well in the spool. On Linux that is the thread's.
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), niceness);
     while (!stopping()) {
         if (!opened_ && !open()) {
             if (!wait_for_retry())
