@@ -105,7 +105,7 @@ class Postgres(Server):
         with open(children, encoding="ascii") as pids:
             for pid in (self.process.pid, *(int(word) for word in pids.read().split())):
                 with contextlib.suppress(ProcessLookupError):  # a session that has just ended
-                os.kill(pid, number)
+                    os.kill(pid, number)
 
     def _psql(self, sql, database):
         return [PROGRAMS / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"] + (
