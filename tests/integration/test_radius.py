@@ -445,6 +445,7 @@ class Reports(RadiusCase):
         )
         self.addCleanup(self.relay.close)
         self.assertTrue(self.relay.asked_for_sessions.wait(5), "the relay is not asked")
+        self.await_log(self.dispatcher, "relay 127.0.0.1", "ready")
 
     def report(self, streams, **changes):
         """The record of an answered call of which the relay reports this."""
