@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts the test cases in Meson's testlog.json: those that Catch2 reports, else one a program."""
+"""Counts the test cases in Meson's testlog.json: those that Catch2 reports, else one a program.
+
+What the programs that failed said last goes to standard error.
+"""
 import json
 import re
 import sys
 
 ALL_PASSED = re.compile(r"All tests passed \([^)]* in (\d+) test cases?\)")
 SOME_FAILED = re.compile(r"^test cases:.*?(?:\| *(\d+) passed *)?\| *(\d+) failed", re.MULTILINE)
+
+LINES_OF_A_FAILURE = 40
 
 
 def count(entry):
@@ -20,6 +25,13 @@ def count(entry):
     return (1, 0) if good else (0, 1)
 
 
+def tell_failure(entry):
+    said = (entry.get("stdout", "") + entry.get("stderr", "")).rstrip().splitlines()
+    print("FAILED  %s: %s" % (entry["name"], entry["result"]), file=sys.stderr)
+    for line in said[-LINES_OF_A_FAILURE:]:
+        print("        " + line, file=sys.stderr)
+
+
 def main():
     passed = failed = 0
     with open(sys.argv[1], encoding="utf-8") as log:
@@ -30,6 +42,8 @@ def main():
                 print("skipped, counted as failed: %s" % entry["name"])
                 continue
             good, bad = count(entry)
+            if bad:
+                tell_failure(entry)
             passed += good
             failed += bad
     print("%d passed, %d failed" % (passed, failed))
