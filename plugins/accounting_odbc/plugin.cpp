@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <memory>
 #include <utility>
 
 #include <mediaproxy/accounting.h>
@@ -15,18 +14,10 @@ namespace mediaproxy::accounting_odbc
 namespace
 {
 
-using plugin_support::RecordTable;
-
-plugin_support::Made<RecordTable> make(plugin_support::PluginSettings settings,
-                                       plugin_support::PluginHost host)
+plugin_support::Made<plugin_support::RecordTable> make(plugin_support::PluginSettings settings,
+                                                       plugin_support::PluginHost host)
 {
-    auto options = read_options(settings);
-    if (auto* wrong = std::get_if<std::string>(&options))
-        return std::move(*wrong);
-    auto& chosen = std::get<Options>(options);
-    plugin_support::TableNames names = chosen.names;
-    return std::make_unique<RecordTable>(std::make_unique<Driver>(std::move(chosen)),
-                                         std::move(names), std::move(host.log));
+    return plugin_support::make_record_table<Driver>(read_options(settings), std::move(host.log));
 }
 
 } // namespace

@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include <mediaproxy/accounting.h>
@@ -71,5 +73,17 @@ private:
     bool definition_logged_ = false;
     std::set<std::string> warned_;
 };
+
+/// The table behind a `Driver` that is made of `Options`; with a sentence instead of options, that.
+template <class Driver, class Options>
+Made<RecordTable> make_record_table(std::variant<Options, std::string> options, Log log)
+{
+    if (auto* wrong = std::get_if<std::string>(&options))
+        return std::move(*wrong);
+    auto& chosen = std::get<Options>(options);
+    TableNames names = chosen.names;
+    return std::make_unique<RecordTable>(std::make_unique<Driver>(std::move(chosen)),
+                                         std::move(names), std::move(log));
+}
 
 } // namespace mediaproxy::plugin_support

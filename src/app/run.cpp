@@ -15,6 +15,7 @@
 #include "app/check.hpp"
 #include "app/daemon.hpp"
 #include "app/log_sinks.hpp"
+#include "base/thread.hpp"
 #include "config/load.hpp"
 #include "conformance/examination.hpp"
 #include "plugin/library.hpp"
@@ -150,6 +151,8 @@ int serve(const CommandLine& line, const config::Config& config)
     log::set_level(config.log.level);
     std::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
+
+    set_urgency(Urgency::awaited);
 
     asio::io_context io(1);
     auto daemon = Daemon::create(io, config);

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 namespace mediaproxy
 {
 
@@ -12,13 +8,10 @@ namespace mediaproxy
 /// the latency of the core thread is SIP latency.
 enum class Urgency { awaited, later };
 
+/// Of the calling thread, and of those that it starts. Where the kernel refuses, nothing changes.
+void set_urgency(Urgency urgency) noexcept;
+
 /// For a thread's first act: its name (15 characters at most) and its place among the others.
-inline void begin_thread(const char* name, Urgency urgency)
-{
-    constexpr int nice_later = 10;
-    ::pthread_setname_np(::pthread_self(), name);
-    if (urgency == Urgency::later) // of this thread alone, as Linux has it
-        ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), nice_later);
-}
+void begin_thread(const char* name, Urgency urgency) noexcept;
 
 } // namespace mediaproxy

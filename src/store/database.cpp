@@ -46,7 +46,7 @@ Result<Database> Database::open(const std::string& path)
              "INSERT OR REPLACE INTO state (name, key, value) VALUES (?1, ?2, ?3)",
              "DELETE FROM state WHERE name = ?1 AND key = ?2",
              "INSERT INTO spool (backend, record_id, body, made_at) VALUES (?1, ?2, ?3, ?4)",
-             "DELETE FROM spool WHERE sequence = ?1",
+             "DELETE FROM spool WHERE sequence BETWEEN ?1 AND ?2",
              "UPDATE spool SET parked = ?2 WHERE sequence = ?1",
          }) {
         Result<Statement> statement = connection->prepare(sql);
@@ -79,8 +79,13 @@ bool Database::write(const Changes& changes)
         if (statements_.put.run() != Step::done)
             return false;
     }
-    for (const std::uint64_t sequence : changes.done) {
-        if (statements_.done.bind(1, sequence).run() != Step::done)
+    // A back end is mostly done with many in a row.
+    std::vector<std::uint64_t> done = changes.done;
+    std::sort(done.begin(), done.end());
+    for (std::size_t first = 0, next = 0; first < done.size(); first = next) {
+        for (next = first + 1; next < done.size() && done[next] - done[next - 1] <= 1;)
+            ++next;
+        if (statements_.done.bind(1, done[first]).bind(2, done[next - 1]).run() != Step::done)
             return false;
     }
     for (const Changes::Parked& parked : changes.parked) {

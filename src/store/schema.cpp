@@ -54,7 +54,7 @@ Result<void> prepare_schema(Connection& connection, const std::string& path)
     if (*version > schema_version)
         return Error{Error::Code::unsupported, path + ": was made by a newer mediaproxyd"};
     auto made = connection.execute("PRAGMA journal_mode = WAL;"
-                                   "PRAGMA journal_size_limit = 16777216;"
+                                   "PRAGMA journal_size_limit = 67108864;"
                                    "PRAGMA synchronous = NORMAL");
     if (!made || *version == schema_version)
         return made;

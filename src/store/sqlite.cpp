@@ -108,8 +108,13 @@ Result<void> Connection::checkpoint(Checkpoint kind)
 {
     const int mode =
         kind == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
-    const int code = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, mode, nullptr, nullptr);
-    if (code == SQLITE_OK || code == SQLITE_BUSY) // somebody reads: the next one will do it
+    int frames = 0;
+    const int code = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, mode, &frames, nullptr);
+    if (code == SQLITE_BUSY) // somebody reads: the next one will do it
+        return {};
+    if (code == SQLITE_OK && frames < 0)
+        return Error{Error::Code::io, path_ + ": has no WAL to copy"};
+    if (code == SQLITE_OK)
         return {};
     return error("cannot be written");
 }

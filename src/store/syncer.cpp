@@ -18,8 +18,8 @@ namespace
 {
 
 // Of the WAL, in pages of 4 kB.
-constexpr int copy_at = 1000;     ///< passive: nobody waits
-constexpr int restart_at = 16384; ///< so busy that it never came to an end: writers wait for once
+constexpr int copy_every = 4096;  ///< nobody waits
+constexpr int restart_at = 16384; ///< so busy that copies never come to the end: writers wait once
 constexpr Milliseconds look_interval{500};
 
 } // namespace
@@ -107,18 +107,27 @@ bool Syncer::sync_and_copy()
         return false;
     if (::fdatasync(wal_.get()) != 0)
         return complain(path_ + "-wal: cannot be synced: " + std::strerror(errno));
-    const int frames = frames_.load(std::memory_order_relaxed);
-    if (frames >= copy_at) {
-        if (auto copied = connection_->checkpoint(Connection::Checkpoint::passive); !copied)
-            return complain(copied.error().message);
-    }
-    if (frames >= restart_at) {
-        if (auto copied = connection_->checkpoint(Connection::Checkpoint::restart); !copied)
-            return complain(copied.error().message);
-    }
+    if (auto copied = copy(); !copied)
+        return complain(copied.error().message);
     if (std::exchange(failed_, false))
         log::warning("store {}: is brought to the disk again", path_);
     return true;
+}
+
+/// Into the file, so that the WAL can begin anew: it does when all of it is copied and nobody
+/// reads.
+Result<void> Syncer::copy()
+{
+    const int frames = frames_.load(std::memory_order_relaxed);
+    if (frames < copied_)
+        copied_ = 0; // it has begun anew
+    if (frames < copied_ + copy_every)
+        return {};
+    copied_ = frames;
+    auto copied = connection_->checkpoint(Connection::Checkpoint::passive);
+    if (copied && frames >= restart_at)
+        copied = connection_->checkpoint(Connection::Checkpoint::restart);
+    return copied;
 }
 
 bool Syncer::open_file()
@@ -132,7 +141,11 @@ bool Syncer::open_file()
     auto opened = Connection::open(path_, Connection::Access::write);
     if (!opened)
         return complain(opened.error().message);
+    // A connection knows of the WAL from its first read on; without one it copies nothing.
+    if (auto read = opened->number("PRAGMA user_version"); !read)
+        return complain(read.error().message);
     connection_ = std::make_unique<Connection>(*std::move(opened));
+    copied_ = 0;
     return true;
 }
 

@@ -46,6 +46,7 @@ private:
 
     void run();
     bool sync_and_copy();
+    Result<void> copy();
     bool open_file();
     /// Once until it works again; false.
     bool complain(const std::string& message);
@@ -58,6 +59,7 @@ private:
     std::mutex file_mutex_;
     UniqueFd wal_;                           ///< guarded by file_mutex_
     std::unique_ptr<Connection> connection_; ///< guarded by file_mutex_
+    int copied_ = 0;                         ///< frames of the WAL, at the last copy
     bool failed_ = false;                    ///< and that was logged
 
     mutable std::mutex mutex_;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <string>
+#include <sys/resource.h>
+#include <thread>
 #include <vector>
 
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/text.hpp"
+#include "base/thread.hpp"
 
 using namespace mediaproxy;
 
@@ -74,4 +78,20 @@ TEST_CASE("the log passes on what its level lets through")
     log::set_level(log::Level::info);
     log::set_sink({});
     CHECK(lines == std::vector<std::string>{"relay r1: lost"});
+}
+
+TEST_CASE("work that can be done later gives way, that of its thread alone")
+{
+    const auto nice_of_a_thread = [](Urgency urgency) {
+        int nice = -100;
+        std::thread([&] {
+            begin_thread("test", urgency);
+            nice = ::getpriority(PRIO_PROCESS, 0);
+        }).join();
+        return nice;
+    };
+    const int given = ::getpriority(PRIO_PROCESS, 0);
+    CHECK(nice_of_a_thread(Urgency::awaited) == given);
+    CHECK(nice_of_a_thread(Urgency::later) == std::max(given, 10));
+    CHECK(::getpriority(PRIO_PROCESS, 0) == given);
 }

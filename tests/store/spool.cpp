@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <array>
 #include <atomic>
 #include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
 #include <sqlite3.h>
 #include <thread>
 
@@ -47,6 +50,18 @@ void await(Done done)
     while (!done() && std::chrono::steady_clock::now() < end)
         std::this_thread::yield();
     REQUIRE(done());
+}
+
+/// How often the WAL began anew, as its header tells
+/// (https://www.sqlite.org/fileformat2.html, 4.1).
+std::uint32_t beginnings_of_wal(const std::string& path)
+{
+    std::ifstream wal(path + "-wal", std::ios::binary);
+    std::array<unsigned char, 16> header{};
+    wal.read(reinterpret_cast<char*>(header.data()), header.size());
+    REQUIRE(wal);
+    return std::uint32_t{header[12]} << 24 | std::uint32_t{header[13]} << 16 |
+           std::uint32_t{header[14]} << 8 | header[15];
 }
 
 } // namespace
@@ -147,20 +162,27 @@ TEST_CASE("the WAL does not grow for ever while the store is never idle")
     const fakes::TemporaryFolder folder;
     const std::string path = folder / "s.sqlite";
     const auto store = open(path, {.sync_interval = Milliseconds{2}});
-    std::uint64_t after = 0;
-    for (int round = 0; round < 400; ++round) {
+    std::uint64_t after = 0, round = 0;
+    const auto write_and_read = [&] {
         for (int i = 0; i < 50; ++i)
             REQUIRE(
-                store->put_record({"x"}, std::to_string(round * 50 + i), std::string(3000, 'b')));
-        REQUIRE(store->flush(long_enough));
+                store->put_record({"x"}, fmt::format("{}-{}", round, i), std::string(3000, 'b')));
+        if (++round % 4 == 0)
+            REQUIRE(store->flush(long_enough));
         const auto batch = store->waiting("x", after, 100);
         REQUIRE(batch);
         for (const auto& record : *batch) {
             store->done(record.sequence);
             after = record.sequence;
         }
-    }
-    CHECK(std::filesystem::file_size(path + "-wal") < 200UL * 1024 * 1024);
+    };
+    for (int i = 0; i < 4; ++i)
+        write_and_read();
+    const std::uint32_t first = beginnings_of_wal(path);
+    const auto limit = std::chrono::steady_clock::now() + long_enough;
+    while (beginnings_of_wal(path) < first + 2 && std::chrono::steady_clock::now() < limit)
+        write_and_read();
+    CHECK(beginnings_of_wal(path) >= first + 2);
 }
 
 TEST_CASE("the spool in memory works the same, leaves no file and survives nothing")
@@ -233,4 +255,24 @@ TEST_CASE("records that are in memory only are known, with their age and the rea
     REQUIRE(store->flush(long_enough));
     await([&] { return !store->unwritten(); });
     CHECK(waiting(*store, "x").size() == 11);
+}
+
+TEST_CASE("records that are done in any order go, and no other")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite");
+    for (int i = 0; i < 10; ++i)
+        REQUIRE(store->put_record({"x", "y"}, std::to_string(i), "{}"));
+    REQUIRE(store->flush(long_enough));
+    const auto records = store->waiting("x", 0, 100);
+    REQUIRE(records);
+    REQUIRE(records->size() == 10);
+    for (const std::size_t which : {7U, 2U, 3U, 3U, 9U, 0U})
+        store->done(records->at(which).sequence);
+    const std::uint64_t sequence = store->waiting("y", 0, 1)->front().sequence;
+    store->done(sequence); // right beside one of x
+    REQUIRE(store->flush(long_enough));
+    CHECK(waiting(*store, "x") == std::vector<std::string>{"1", "4", "5", "6", "8"});
+    CHECK(waiting(*store, "y").size() == 9);
+    CHECK(waiting(*store, "y").front() == "1");
 }

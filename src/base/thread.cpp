@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/thread.hpp"
+
+#include <cstdint>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace mediaproxy
+{
+
+namespace
+{
+
+constexpr int nice_later = 10;
+/// From Linux 6.12 on a thread that asks for short turns gets them sooner: it does not wait for the
+/// end of somebody's longer one. The kernel's least; earlier kernels take no notice.
+constexpr std::uint64_t short_turn_ns = 100'000;
+
+/// struct sched_attr of sched_setattr(2), which the C library has not.
+struct SchedulingAttributes {
+    std::uint32_t size = sizeof(SchedulingAttributes);
+    std::uint32_t policy = SCHED_OTHER;
+    std::uint64_t flags = 0;
+    std::int32_t nice = 0;
+    std::uint32_t priority = 0;
+    std::uint64_t runtime = 0; ///< nanoseconds; 0: as the kernel sees fit
+    std::uint64_t deadline = 0;
+    std::uint64_t period = 0;
+};
+
+} // namespace
+
+void set_urgency(Urgency urgency) noexcept
+{
+    if (::sched_getscheduler(0) != SCHED_OTHER)
+        return; // the administrator has other plans
+    const bool awaited = urgency == Urgency::awaited;
+    SchedulingAttributes wanted;
+    // What it was given, unless that is more than it needs.
+    const int given = ::getpriority(PRIO_PROCESS, 0);
+    wanted.nice = awaited || given > nice_later ? given : nice_later;
+    wanted.runtime = awaited ? short_turn_ns : 0;
+    ::syscall(SYS_sched_setattr, 0, &wanted, 0U);
+}
+
+void begin_thread(const char* name, Urgency urgency) noexcept
+{
+    ::pthread_setname_np(::pthread_self(), name);
+    set_urgency(urgency);
+}
+
+} // namespace mediaproxy
