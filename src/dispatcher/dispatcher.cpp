@@ -256,6 +256,7 @@ void Dispatcher::State::do_chores()
     while (Session* const session = books.directory.oldest_expired_before(expired_limit))
         books.erase(*session);
     books.refusals.age(now.mono);
+    books.records.age(now.mono);
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
     removals.clean_up(now.mono - options.cleanup_dead_relays_after);

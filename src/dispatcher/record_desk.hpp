@@ -40,6 +40,8 @@ public:
     std::uint64_t handed_over() const noexcept { return handed_over_; }
     /// Calls `durable` when all of them are durable, at once while the sink is late.
     void when_durable(std::function<void()> durable);
+    /// Lets go of the memory of what is too old to come again.
+    void age(TimePoint now) { recent_.age(now); }
 
 private:
     RecordSink* sink_;

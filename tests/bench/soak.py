@@ -4,8 +4,8 @@
 
 The first half warms the daemon up (sockets are kept for reuse, tables find their size); what is
 compared is the state after it and after all. A removed call is remembered for 32 s, lest a retransmitted 200
-should bring it back, so memory is given a minute to come down. Every call is accounted in SQLite,
-and every row is counted.
+should bring it back, and the id of its record for two minutes, so memory is given four to come down. Every
+call is accounted in SQLite, and every row is counted.
 """
 import argparse
 import json
@@ -48,7 +48,7 @@ def main():
     done += cycle(tool, house, options.cycles - done)
     await_true(lambda: rows(house) == done, 120, f"{rows(house)} rows for {done} calls")
     settled = before[1] + SLACK
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while house.resident() > settled and time.monotonic() < deadline:
         time.sleep(1)
     after = house.descriptors(), house.resident()
