@@ -103,23 +103,6 @@ TEST_CASE("JSON that is cut, deep or of another form is refused")
     CHECK(parse_reports("[" + theirs + ", " + theirs + "]")->size() == 2);
 }
 
-TEST_CASE("numbers that nobody writes are refused before they are converted")
-{
-    const auto with = [](const std::string& number) {
-        return parse_report(R"({"call_id": "9e9999", "from_tag": "-1e-9999", "start_time": )" +
-                            number + "}");
-    };
-    for (const char* number : {"1e308", "-1.5E-300", "1795364484.8828304", "18446744073709551615"})
-        CHECK(with(number));
-    for (const std::string& number :
-         {std::string("1e-2147483648"), std::string("1e1000"), std::string("1E+0999"),
-          "0." + std::string(60, '0') + "1", std::string(61, '1'), "-" + std::string(61, '9')}) {
-        INFO(number);
-        REQUIRE_FALSE(with(number));
-        CHECK(with(number).error().message.find("a number") != std::string::npos);
-    }
-}
-
 TEST_CASE("members of a wrong type count as missing, numbers are held in range")
 {
     const auto report = parse_report(
@@ -144,4 +127,25 @@ TEST_CASE("a summary is written as MediaProxy 4.x does")
     summary.stream_count.clear();
     summary.bps_relayed = 0;
     CHECK(to_json(summary).ends_with(R"("stream_count": {}, "bps_relayed": 0})"));
+}
+
+TEST_CASE(
+    "every number that JSON can write is read to the nearest double, or the report is refused")
+{
+    const auto read = [](const std::string& number) {
+        return parse_report(R"({"call_id": "a", "from_tag": "b", "start_time": )" + number +
+                            R"(, "duration": )" + number + R"(, "streams": []})");
+    };
+    for (const char* zero : {"0", "-0", "0.0", "0e-214", "0.00000000000000000000000000000e-40"})
+        CHECK(read(zero).value().start_time == 0.0);
+    CHECK(read("1700000000.1234567").value().start_time == 1700000000.1234567);
+    CHECK(read("0.1000000000000000055511151231257827021181583404541015625000000000000000001")
+              .value()
+              .start_time == 0.1);
+    CHECK(read("17e2").value().duration == 1700);
+    CHECK(read("9007199254740993").value().duration == 9007199254740993);
+    for (const char* absurd : {"1e999", "-1e999", "1e2147483648"})
+        CHECK_FALSE(read(absurd));
+    for (const char* wrong : {"1e", "01", "+1", ".5", "0x1", "NaN", "1.", "--1"})
+        CHECK_FALSE(read(wrong));
 }
