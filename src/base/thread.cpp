@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/thread.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <pthread.h>
 #include <sched.h>
@@ -14,7 +15,7 @@ namespace mediaproxy
 namespace
 {
 
-constexpr int nice_later = 10;
+constexpr int nice_soon = 10, nice_later = 19;
 /// From Linux 6.12 on a thread that asks for short turns gets them sooner: it does not wait for the
 /// end of somebody's longer one. The kernel's least; earlier kernels take no notice.
 constexpr std::uint64_t short_turn_ns = 100'000;
@@ -37,12 +38,12 @@ void set_urgency(Urgency urgency) noexcept
 {
     if (::sched_getscheduler(0) != SCHED_OTHER)
         return; // the administrator has other plans
-    const bool awaited = urgency == Urgency::awaited;
     SchedulingAttributes wanted;
-    // What it was given, unless that is more than it needs.
-    const int given = ::getpriority(PRIO_PROCESS, 0);
-    wanted.nice = awaited || given > nice_later ? given : nice_later;
-    wanted.runtime = awaited ? short_turn_ns : 0;
+    wanted.nice = ::getpriority(PRIO_PROCESS, 0); // as the administrator has it, or less
+    if (urgency == Urgency::awaited)
+        wanted.runtime = short_turn_ns;
+    else
+        wanted.nice = std::max(wanted.nice, urgency == Urgency::soon ? nice_soon : nice_later);
     ::syscall(SYS_sched_setattr, 0, &wanted, 0U);
 }
 

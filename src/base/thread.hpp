@@ -6,7 +6,11 @@ namespace mediaproxy
 
 /// Whether somebody waits for what a thread does. What can be done later gives way on a busy CPU:
 /// the latency of the core thread is SIP latency.
-enum class Urgency { awaited, later };
+enum class Urgency {
+    awaited,
+    soon,  ///< in a fraction of a second
+    later, ///< when there is time
+};
 
 /// Of the calling thread, and of those that it starts. Where the kernel refuses, nothing changes.
 void set_urgency(Urgency urgency) noexcept;

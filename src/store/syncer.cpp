@@ -64,7 +64,7 @@ bool Syncer::is_synced() const
 
 void Syncer::run()
 {
-    begin_thread("store-sync", Urgency::later);
+    begin_thread("store-sync", Urgency::soon);
     Clock::time_point next_look{};
     bool looked = true;
     std::unique_lock held(mutex_);

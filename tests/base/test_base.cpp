@@ -92,6 +92,7 @@ TEST_CASE("work that can be done later gives way, that of its thread alone")
     };
     const int given = ::getpriority(PRIO_PROCESS, 0);
     CHECK(nice_of_a_thread(Urgency::awaited) == given);
-    CHECK(nice_of_a_thread(Urgency::later) == std::max(given, 10));
+    CHECK(nice_of_a_thread(Urgency::soon) == std::max(given, 10));
+    CHECK(nice_of_a_thread(Urgency::later) == 19);
     CHECK(::getpriority(PRIO_PROCESS, 0) == given);
 }
