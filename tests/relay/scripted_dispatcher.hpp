@@ -22,16 +22,14 @@ class ScriptedDispatcher : public tls::Link::Owner
 {
 public:
     explicit ScriptedDispatcher(asio::io_context& io)
-        : io_(io), acceptor_(io, {asio::ip::address_v4::loopback(), 0})
+        : io_(io), acceptor_(io, {asio::ip::address_v4::loopback(), 0}),
+          place_(acceptor_.local_endpoint())
     {
         accept();
     }
     ~ScriptedDispatcher() override { hang_up(); }
 
-    net::Endpoint endpoint() const
-    {
-        return {net::Address::v4({127, 0, 0, 1}), acceptor_.local_endpoint().port()};
-    }
+    net::Endpoint endpoint() const { return {net::Address::v4({127, 0, 0, 1}), place_.port()}; }
     /// Into the void, when the relay has left.
     void say(std::string_view text)
     {
@@ -43,6 +41,17 @@ public:
         if (link_)
             link_->close();
         link_.reset();
+    }
+    /// Nobody is there: relays that connect again are refused.
+    void leave()
+    {
+        acceptor_.close();
+        hang_up();
+    }
+    void come_back()
+    {
+        acceptor_ = asio::ip::tcp::acceptor(io_, place_);
+        accept();
     }
     /// The relay has connected and not left.
     bool has_peer() const noexcept { return link_ != nullptr; }
@@ -104,6 +113,7 @@ private:
 
     asio::io_context& io_;
     asio::ip::tcp::acceptor acceptor_;
+    asio::ip::tcp::endpoint place_;
     std::shared_ptr<tls::Link> link_;
     std::string rest_;
 };

@@ -241,9 +241,10 @@ TEST_CASE("a session that ended while no dispatcher was there outlives the relay
     house.start();
     house.say_hello();
     house.set_up();
-    house.dispatcher.hang_up();
+    house.dispatcher.leave();
     REQUIRE(test::run_until(house.io, [&] { return house.relay->session_count() == 0; }));
     house.kill();
+    house.dispatcher.come_back();
     house.start();
     house.say_hello();
     const auto report = house.told();
@@ -257,11 +258,12 @@ TEST_CASE("the reports of an orderly stop are kept when nobody takes them")
     House house;
     house.say_hello();
     house.set_up();
-    house.dispatcher.hang_up();
+    house.dispatcher.leave();
     bool stopped = false;
     house.relay->stop([&] { stopped = true; });
     REQUIRE(test::run_until(house.io, [&] { return stopped; }));
     house.kill();
+    house.dispatcher.come_back();
     house.start();
     house.say_hello();
     const auto report = house.told();
