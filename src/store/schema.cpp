@@ -53,6 +53,8 @@ Result<void> prepare_schema(Connection& connection, const std::string& path)
         return std::move(version).error();
     if (*version > schema_version)
         return Error{Error::Code::unsupported, path + ": was made by a newer mediaproxyd"};
+    // The WAL keeps the size to which a busy writer fills it before it begins anew (see Syncer): to
+    // cut it and let it grow again would cost a sync of the file system's own journal each time.
     auto made = connection.execute("PRAGMA journal_mode = WAL;"
                                    "PRAGMA journal_size_limit = 67108864;"
                                    "PRAGMA synchronous = NORMAL");
