@@ -28,11 +28,13 @@ struct Twin {
         opened,    ///< not read yet
         receiving, ///< carries the leg's packets
         ending,    ///< they go to the leg's own socket again; what it still holds is read
+        lingering, ///< it was empty; read on for what was already on its way to it in the kernel
     };
     int file = -1; ///< its place in the ring's table
     SocketAddress own;
     State state = State::none;
-    bool emptied = false; ///< while ending: its receive began after that and has found nothing
+    bool emptied = false;    ///< while ending: its receive began after that and has found nothing
+    std::int64_t linger = 0; ///< until when (boot_time_ms) it lingers
 };
 
 /// One socket of a flow and the party behind it. Made by the core thread; from install to remove

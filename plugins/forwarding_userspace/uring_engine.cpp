@@ -65,14 +65,21 @@ void UringEngine::arm(Leg& leg)
     leg.operation = Operation::receive;
 }
 
-/// What the kernel is doing for the leg: with its own socket, or else with the twin.
+/// What the kernel is doing with the leg's own socket.
 void UringEngine::cancel(const Leg& leg)
 {
-    const auto topic = leg.operation == Operation::poll      ? Topic::poll
-                       : leg.operation == Operation::receive ? Topic::receive
-                                                             : Topic::twin;
+    cancel(tag(leg.operation == Operation::poll ? Topic::poll : Topic::receive, &leg));
+}
+
+void UringEngine::cancel_twin(const Leg& leg)
+{
+    cancel(tag(Topic::twin, &leg));
+}
+
+void UringEngine::cancel(std::uint64_t user_data)
+{
     io_uring_sqe* entry = next_entry();
-    io_uring_prep_cancel64(entry, tag(topic, &leg), 0);
+    io_uring_prep_cancel64(entry, user_data, 0);
     entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
     entry->user_data = tag(Topic::nothing);
 }
@@ -91,8 +98,10 @@ void UringEngine::detach(std::span<Flow* const> flows)
                 act(leg);
     };
     const auto cancel_if_running = [this](Leg& leg) {
-        if (leg.operation != Operation::none || leg.twin.state == Twin::State::ending)
+        if (leg.operation != Operation::none)
             cancel(leg);
+        else if (leg.twin.state == Twin::State::ending)
+            cancel_twin(leg);
     };
     for (auto* list : {&unarmed_, &twins_wanted_, &twins_opened_})
         std::erase_if(*list, [flows](const Leg* leg) {
@@ -161,6 +170,7 @@ void UringEngine::wait(Wait how)
 {
     rearm();
     open_twins();
+    end_lingering();
     if (how == Wait::for_work && deferred_.empty() && twins_opened_.empty())
         io_uring_submit_and_wait(&ring_, 1);
     else
@@ -349,10 +359,10 @@ void UringEngine::receive_ended(Leg& leg, int result)
         clear_errors(leg.fd);
     if (leg.path == Path::packets)
         unarmed_.push_back(&leg);
-    else if (leg.twin.state == Twin::State::none)
-        go_over_to_bursts(leg);
-    else
+    else if (leg.twin.state == Twin::State::opened || leg.twin.state == Twin::State::receiving)
         retire_twin(leg);
+    else
+        go_over_to_bursts(leg);
 }
 
 void UringEngine::polled(Leg& leg, int result)

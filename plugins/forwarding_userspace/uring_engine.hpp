@@ -51,7 +51,10 @@ struct Completion {
 ///
 /// A leg that leaves, or goes over to bursts, first stops reading its own socket, then sends its
 /// party's packets there by connecting the twin elsewhere, then reads the twin until it is empty:
-/// so nothing is lost and nothing overtakes.
+/// so nothing is lost and nothing overtakes. Whoever puts a packet into the twin may have found it
+/// before it was connected elsewhere and be held up since: in the middle of datagrams that travel
+/// joined, or on a processor that the hypervisor has taken away. So a leg that stays keeps the twin
+/// for a while.
 ///
 /// Sends are MSG_DONTWAIT, so the kernel carries them out (or refuses them) while it takes the
 /// submission: their buffers are free again as soon as the queue is empty, without a completion.
@@ -82,11 +85,14 @@ private:
     static constexpr unsigned queue_entries = 1024;
     static constexpr unsigned most_sends = 32; // a longer batch keeps the core thread waiting
     static constexpr std::uint64_t least_for_twin = 16; // packets
+    static constexpr std::int64_t twin_linger = 200;    // ms
 
     io_uring_sqe* next_entry();
     void watch_wake_up();
     void arm(Leg& leg);
     void cancel(const Leg& leg);
+    void cancel_twin(const Leg& leg);
+    void cancel(std::uint64_t user_data);
     void submit();
     void submitted();
     void rearm();
@@ -105,7 +111,9 @@ private:
     void twin_received(Leg& leg, const Completion& completion);
     void retire_twin(Leg& leg);
     void look_again(Leg& leg);
-    void twin_ended(Leg& leg);
+    void twin_emptied(Leg& leg);
+    void close_twin(Leg& leg);
+    void end_lingering();
     /// The leg's operation is over; true when the leg is leaving or failed: no other may follow.
     bool operation_was_the_last(Leg& leg, int result);
     void take_out(Leg& leg, const Completion& completion);
@@ -125,6 +133,7 @@ private:
     std::vector<Leg*> unarmed_;        ///< to be armed in the next turn
     std::vector<Leg*> twins_wanted_;   ///< to be opened in the next turn ...
     std::vector<Leg*> twins_opened_;   ///< ... and armed in the one after it
+    std::vector<Leg*> lingering_;      ///< whose twins linger, the longest in front
     std::vector<Completion> deferred_; ///< of other legs, met while some were detached
     unsigned leaving_ = 0;             ///< legs whose cancelled operation has not ended yet
     unsigned sends_ = 0;               ///< queued and not yet submitted

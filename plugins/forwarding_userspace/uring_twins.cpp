@@ -51,8 +51,10 @@ void UringEngine::twin_received(Leg& leg, const Completion& completion)
     if (leg.twin.state == Twin::State::receiving) { // an ICMP error, or no buffer was left
         leg.twin.state = Twin::State::opened;
         twins_opened_.push_back(&leg);
+    } else if (leg.twin.state == Twin::State::lingering) {
+        arm_twin(leg);
     } else if (completion.res == -ECANCELED && leg.twin.emptied) {
-        twin_ended(leg);
+        twin_emptied(leg);
     } else {
         look_again(leg);
     }
@@ -62,6 +64,11 @@ void UringEngine::twin_received(Leg& leg, const Completion& completion)
 void UringEngine::retire_twin(Leg& leg)
 {
     const auto before = leg.twin.state;
+    if (before == Twin::State::lingering) {
+        leg.twin.state = Twin::State::ending;
+        std::erase(lingering_, &leg);
+        return cancel_twin(leg);
+    }
     if (before != Twin::State::opened && before != Twin::State::receiving)
         return;
     leg.twin.state = Twin::State::ending;
@@ -71,7 +78,7 @@ void UringEngine::retire_twin(Leg& leg)
     entry->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
     entry->user_data = tag(Topic::nothing);
     if (before == Twin::State::receiving)
-        return cancel(leg);
+        return cancel_twin(leg);
     std::erase(twins_opened_, &leg);
     look_again(leg);
 }
@@ -81,17 +88,35 @@ void UringEngine::look_again(Leg& leg)
 {
     leg.twin.emptied = true;
     arm_twin(leg);
-    cancel(leg);
+    cancel_twin(leg);
 }
 
-void UringEngine::twin_ended(Leg& leg)
+void UringEngine::twin_emptied(Leg& leg)
+{
+    if (leg.leaving) {
+        close_twin(leg);
+        --leaving_;
+        return;
+    }
+    if (leg.twin.linger != 0)
+        return close_twin(leg);
+    leg.twin.state = Twin::State::lingering;
+    leg.twin.linger = now_ + twin_linger;
+    lingering_.push_back(&leg);
+    arm_twin(leg);
+    go_over_to_bursts(leg);
+}
+
+void UringEngine::close_twin(Leg& leg)
 {
     twins_.close(leg);
-    leg.twin.state = Twin::State::none;
-    if (leg.leaving)
-        --leaving_;
-    else
-        go_over_to_bursts(leg);
+    leg.twin = Twin{};
+}
+
+void UringEngine::end_lingering()
+{
+    while (!lingering_.empty() && lingering_.front()->twin.linger <= now_)
+        retire_twin(*lingering_.front());
 }
 
 } // namespace forwarding_userspace
