@@ -112,6 +112,7 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
     std::unique_ptr<ManagementServer> management; ///< null: off
     std::unique_ptr<RelayServer> relays;          ///< null: only the relay in this process
     asio::steady_timer chores_timer, stop_timer;
+    std::shared_ptr<bool> alive = std::make_shared<bool>(true); ///< asked by a handler in flight
 };
 
 // --- the SIP proxy
@@ -241,12 +242,13 @@ void Dispatcher::State::do_chores_later()
     const Milliseconds shortest_keep =
         std::min(options.cleanup_dead_relays_after, options.cleanup_expired_sessions_after);
     chores_timer.expires_after(std::clamp(shortest_keep / 4, shortest_chores, longest_chores));
-    chores_timer.async_wait([this](const asio::error_code& error) {
-        if (error)
-            return;
-        do_chores();
-        do_chores_later();
-    });
+    chores_timer.async_wait(
+        [this, alive = std::weak_ptr<bool>(alive)](const asio::error_code& error) {
+            if (error || alive.expired())
+                return;
+            do_chores();
+            do_chores_later();
+        });
 }
 
 void Dispatcher::State::do_chores()
@@ -269,8 +271,9 @@ void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit
     if (proxies.open_requests() > 0 && std::chrono::steady_clock::now() < limit) {
         stop_timer.expires_after(stop_interval);
         stop_timer.async_wait(
-            [this, limit, stopped = std::move(stopped)](const asio::error_code& error) mutable {
-                if (!error)
+            [this, limit, stopped = std::move(stopped),
+             alive = std::weak_ptr<bool>(alive)](const asio::error_code& error) mutable {
+                if (!error && !alive.expired())
                     wait_for_end(limit, std::move(stopped));
             });
         return;
@@ -311,6 +314,8 @@ Result<std::unique_ptr<Dispatcher>> Dispatcher::create(Options options, Environm
             return relays.error();
         state.relays = std::move(*relays);
     }
+    if (auto opened = state.proxies.open(); !opened)
+        return opened.error();
     if (auto opened = state.open_dialogs(access); !opened)
         return opened.error();
     if (wanted.management.enabled) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dispatcher/proxy_connection.hpp"
 
-#include <asio/buffer.hpp>
-#include <asio/error.hpp>
 #include <asio/post.hpp>
 #include <cerrno>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <utility>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -22,48 +22,68 @@ constexpr std::size_t most_unsent = 65536; // bytes that the proxy does not take
 
 } // namespace
 
-ProxyConnection::ProxyConnection(ProxyServer& server, asio::posix::stream_descriptor socket,
-                                 Ticket first)
+ProxyConnection::ProxyConnection(ProxyServer& server, UniqueFd socket, Ticket first)
     : server_(server), socket_(std::move(socket)), first_(first)
 {
 }
 
-void ProxyConnection::read()
+/// What nobody looks for is not watched at all, else a client that is gone would be told in every
+/// turn.
+void ProxyConnection::watch()
 {
-    if (reading_ || stopped_ || paused_ || ended_ || !socket_.is_open())
+    if (!socket_)
         return;
-    reading_ = true;
-    socket_.async_read_some(
-        asio::buffer(buffer_),
-        [self = shared_from_this()](const asio::error_code& error, std::size_t size) {
-            self->reading_ = false;
-            if (!self->socket_.is_open())
-                return;
-            if (error)
-                return self->on_end();
-            self->on_bytes(size);
-        });
+    const bool reads = !paused_ && !stopped_ && !ended_;
+    const std::uint32_t wanted = (reads ? EPOLLIN : 0U) | (writing_ ? EPOLLOUT : 0U);
+    if (wanted == watched_)
+        return;
+    const std::uint32_t before = std::exchange(watched_, wanted);
+    if (wanted == 0)
+        return server_.poller_.remove(socket_.get());
+    if (before != 0)
+        return server_.poller_.change(socket_.get(), ProxyServer::key_of(first_), wanted);
+    const auto added = server_.poller_.add(socket_.get(), ProxyServer::key_of(first_), wanted);
+    if (added)
+        return;
+    log::error("control socket: {}: connection closed", added.error().message);
+    close();
 }
 
-void ProxyConnection::on_bytes(std::size_t size)
+void ProxyConnection::on_ready(std::uint32_t events)
 {
-    reader_.feed({buffer_.data(), size});
-    handle_requests();
-    read();
+    if ((watched_ & EPOLLOUT) != 0 && (events & ~std::uint32_t{EPOLLIN}) != 0) {
+        writing_ = false;
+        send();
+        close_when_done();
+    }
+    if ((watched_ & EPOLLIN) != 0 && (events & ~std::uint32_t{EPOLLOUT}) != 0 && socket_)
+        read();
+    watch();
+}
+
+void ProxyConnection::read()
+{
+    const ssize_t size =
+        ::recv(socket_.get(), server_.buffer_.data(), server_.buffer_.size(), MSG_DONTWAIT);
+    if (size > 0) {
+        reader_.feed({server_.buffer_.data(), static_cast<std::size_t>(size)});
+        return handle_requests();
+    }
+    if (size == 0 || (errno != EAGAIN && errno != EINTR))
+        on_end();
 }
 
 /// A client may close its half and still wait for the answers.
 void ProxyConnection::on_end()
 {
     ended_ = true;
-    if (open_.empty() && out_.empty())
-        close();
+    close_when_done();
 }
 
 void ProxyConnection::handle_requests()
 {
     handling_ = true;
-    while (socket_.is_open() && !stopped_) {
+    while (socket_ && !stopped_) {
         if (open_.size() >= most_open) {
             paused_ = true;
             break;
@@ -74,6 +94,7 @@ void ProxyConnection::handle_requests()
         if (outcome == protocol::RequestReader::Outcome::hopeless) {
             log::warning("control socket: {}: connection closed", reader_.error());
             handling_ = false;
+            send();
             return close();
         }
         if (outcome == protocol::RequestReader::Outcome::malformed) {
@@ -87,7 +108,7 @@ void ProxyConnection::handle_requests()
             server_.deadlines_.add(ticket);
     }
     handling_ = false;
-    send();
+    send_later();
 }
 
 void ProxyConnection::refuse_malformed(const protocol::Request& request)
@@ -144,66 +165,68 @@ void ProxyConnection::answer(std::uint32_t number, std::string_view line)
     }
     if (handling_)
         return;
-    send();
-    if (ended_ && open_.empty() && out_.empty())
-        return close();
+    send_later();
     if (!paused_ || stopped_ || open_.size() > most_open / 2)
         return;
     paused_ = false;
-    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    asio::post(server_.io_, [self = shared_from_this()] {
         self->handle_requests();
-        self->read();
+        self->watch();
     });
+}
+
+void ProxyConnection::send_later()
+{
+    if (stopped_) // there may be no later
+        return send_answers();
+    if (!out_.empty() && !std::exchange(send_queued_, true))
+        server_.send_later(first_);
+}
+
+void ProxyConnection::send_answers()
+{
+    send_queued_ = false;
+    send();
+    close_when_done();
+    watch();
+}
+
+void ProxyConnection::close_when_done()
+{
+    if (ended_ && open_.empty() && out_.empty())
+        close();
 }
 
 void ProxyConnection::send()
 {
-    if (out_.empty() || writing_ || !socket_.is_open())
+    if (out_.empty() || !socket_)
         return;
-    const ssize_t sent =
-        ::send(socket_.native_handle(), out_.data(), out_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent == static_cast<ssize_t>(out_.size())) {
-        out_.clear();
-        return;
+    if (!writing_) {
+        const ssize_t sent =
+            ::send(socket_.get(), out_.data(), out_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+            return close();
+        out_.erase(0, sent > 0 ? static_cast<std::size_t>(sent) : 0);
+        writing_ = !out_.empty();
     }
-    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        return close();
-    if (sent > 0)
-        out_.erase(0, static_cast<std::size_t>(sent));
     if (out_.size() > most_unsent) {
         log::warning("control socket: a proxy process takes no answers: connection closed");
-        return close();
+        close();
     }
-    wait_writable();
-}
-
-void ProxyConnection::wait_writable()
-{
-    writing_ = true;
-    socket_.async_wait(asio::posix::stream_descriptor::wait_write,
-                       [self = shared_from_this()](const asio::error_code& error) {
-                           self->writing_ = false;
-                           if (!self->socket_.is_open())
-                               return;
-                           if (error)
-                               return self->close();
-                           self->send();
-                           if (self->ended_)
-                               self->on_end();
-                       });
 }
 
 void ProxyConnection::stop_reading()
 {
     stopped_ = true;
+    send_answers();
 }
 
 void ProxyConnection::close()
 {
-    if (!socket_.is_open())
+    if (!socket_)
         return;
-    asio::error_code ignored;
-    socket_.close(ignored);
+    socket_.reset();
+    out_.clear();
     for (const Open& open : open_)
         server_.open_requests_ -= open.answered ? 0 : 1;
     open_.clear();

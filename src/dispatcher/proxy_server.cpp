@@ -10,10 +10,24 @@
 namespace mediaproxy::dispatcher
 {
 
+namespace
+{
+
+constexpr std::uint64_t place_mask = 0xffff'ffff;
+
+} // namespace
+
+/// In the upper half as much of the generation as there is room for.
+SocketPoller::Key ProxyServer::key_of(const Ticket& connection) noexcept
+{
+    return connection.generation << 32U | connection.connection;
+}
+
 ProxyServer::ProxyServer(asio::io_context& io, UnixListener listener, Milliseconds deadline,
                          ProxyHandler& handler)
-    : io_(io), handler_(handler), door_(io, "control socket", std::move(listener),
-                                        [this](UniqueFd socket) { add(std::move(socket)); }),
+    : io_(io), handler_(handler), poller_(io),
+      door_(io, "control socket", std::move(listener),
+            [this](UniqueFd socket) { add(std::move(socket)); }),
       deadlines_(io, deadline, [this](const Ticket& ticket) { on_due(ticket); })
 {
 }
@@ -24,6 +38,14 @@ ProxyServer::~ProxyServer()
         if (connection)
             connection->close();
     }
+}
+
+Result<void> ProxyServer::open()
+{
+    auto opened = poller_.start(*this);
+    if (opened)
+        return opened;
+    return Error{opened.error().code, "control socket: " + opened.error().message};
 }
 
 void ProxyServer::start()
@@ -48,10 +70,48 @@ void ProxyServer::add(UniqueFd socket)
     }
     const std::uint32_t place = free_places_.back();
     free_places_.pop_back();
-    connections_[place] = std::make_shared<ProxyConnection>(
-        *this, asio::posix::stream_descriptor(io_, socket.release()),
-        Ticket{place, 0, ++last_generation_});
+    connections_[place] = std::make_shared<ProxyConnection>(*this, std::move(socket),
+                                                            Ticket{place, 0, ++last_generation_});
     connections_[place]->start();
+}
+
+void ProxyServer::on_ready(SocketPoller::Key key, std::uint32_t events)
+{
+    in_turn_ = true;
+    const auto place = static_cast<std::size_t>(key & place_mask);
+    ProxyConnection* const connection =
+        place < connections_.size() ? connections_[place].get() : nullptr;
+    // Another may have its place by now.
+    if (connection && key_of(connection->ticket()) == key)
+        connection->on_ready(events);
+}
+
+void ProxyServer::on_turn_end()
+{
+    in_turn_ = false;
+    send_answers();
+}
+
+void ProxyServer::send_later(Ticket connection)
+{
+    unsent_.push_back(connection);
+    if (in_turn_ || std::exchange(send_posted_, true))
+        return;
+    asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_)] {
+        if (!alive.expired())
+            send_answers();
+    });
+}
+
+void ProxyServer::send_answers()
+{
+    send_posted_ = false;
+    sending_.swap(unsent_);
+    for (const Ticket& ticket : sending_) {
+        if (ProxyConnection* const connection = find(ticket))
+            connection->send_answers();
+    }
+    sending_.clear();
 }
 
 ProxyConnection* ProxyServer::find(Ticket ticket) const noexcept

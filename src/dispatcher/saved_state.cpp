@@ -162,8 +162,8 @@ void SavedState::on_changed(Session& session)
     if (std::exchange(armed_, true))
         return;
     timer_.expires_after(delay);
-    timer_.async_wait([this](const asio::error_code& error) {
-        if (error)
+    timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const asio::error_code& error) {
+        if (error || alive.expired())
             return;
         armed_ = false;
         flush();

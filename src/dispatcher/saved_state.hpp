@@ -3,6 +3,7 @@
 
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,6 +55,7 @@ private:
     std::vector<Session*> unsaved_;
     asio::steady_timer timer_;
     bool armed_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< asked by a handler in flight
 };
 
 } // namespace mediaproxy::dispatcher

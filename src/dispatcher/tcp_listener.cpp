@@ -104,18 +104,18 @@ std::vector<net::Endpoint> TcpListener::endpoints() const
 
 void TcpListener::accept(Door& door)
 {
-    door.acceptor.async_accept(
-        [this, &door](const asio::error_code& error, asio::ip::tcp::socket socket) {
-            if (error == asio::error::operation_aborted)
-                return; // stopped: `this` may be gone
-            if (error && error != asio::error::connection_aborted)
-                return pause(door, error);
-            if (!error) {
-                door.complained = false;
-                accepted_(std::move(socket));
-            }
-            accept(door);
-        });
+    door.acceptor.async_accept([this, &door, alive = std::weak_ptr<bool>(alive_)](
+                                   const asio::error_code& error, asio::ip::tcp::socket socket) {
+        if (error == asio::error::operation_aborted || alive.expired())
+            return;
+        if (error && error != asio::error::connection_aborted)
+            return pause(door, error);
+        if (!error) {
+            door.complained = false;
+            accepted_(std::move(socket));
+        }
+        accept(door);
+    });
 }
 
 void TcpListener::pause(Door& door, const asio::error_code& reason)
@@ -123,10 +123,11 @@ void TcpListener::pause(Door& door, const asio::error_code& reason)
     if (!std::exchange(door.complained, true))
         log::error("{}: cannot accept connections: {}", name_, reason.message());
     door.pause.expires_after(accept_pause);
-    door.pause.async_wait([this, &door](const asio::error_code& error) {
-        if (!error && door.acceptor.is_open())
-            accept(door);
-    });
+    door.pause.async_wait(
+        [this, &door, alive = std::weak_ptr<bool>(alive_)](const asio::error_code& error) {
+            if (!error && !alive.expired() && door.acceptor.is_open())
+                accept(door);
+        });
 }
 
 } // namespace mediaproxy::dispatcher

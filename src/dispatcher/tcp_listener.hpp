@@ -44,6 +44,7 @@ private:
     std::string name_;
     Accepted accepted_;
     std::vector<std::unique_ptr<Door>> doors_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< asked by a handler in flight
 };
 
 } // namespace mediaproxy::dispatcher

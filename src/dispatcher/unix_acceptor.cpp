@@ -49,11 +49,12 @@ void UnixAcceptor::stop()
 
 void UnixAcceptor::wait()
 {
-    descriptor_.async_wait(asio::posix::stream_descriptor::wait_read,
-                           [this](const asio::error_code& error) {
-                               if (!error && listening_)
-                                   accept_all();
-                           });
+    descriptor_.async_wait(
+        asio::posix::stream_descriptor::wait_read,
+        [this, alive = std::weak_ptr<bool>(alive_)](const asio::error_code& error) {
+            if (!error && !alive.expired() && listening_)
+                accept_all();
+        });
 }
 
 void UnixAcceptor::accept_all()
@@ -77,8 +78,8 @@ void UnixAcceptor::pause(int reason)
         log::error("{} {}: cannot accept connections: {}", name_, listener_.path(),
                    std::strerror(reason));
     pause_.expires_after(accept_pause);
-    pause_.async_wait([this](const asio::error_code& error) {
-        if (!error && listening_)
+    pause_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const asio::error_code& error) {
+        if (!error && !alive.expired() && listening_)
             accept_all();
     });
 }

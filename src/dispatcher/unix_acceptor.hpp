@@ -5,6 +5,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "dispatcher/unix_listener.hpp"
@@ -37,6 +38,7 @@ private:
     asio::steady_timer pause_;
     bool listening_ = false;
     bool complained_ = false;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< asked by a handler in flight
 };
 
 } // namespace mediaproxy::dispatcher

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "relay/media_poller.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <sys/socket.h>
-
-#include "base/log.hpp"
+#include <utility>
 
 namespace mediaproxy::relay
 {
@@ -13,69 +9,39 @@ namespace mediaproxy::relay
 namespace
 {
 
-std::uint64_t pack(SocketId id) noexcept
+SocketPoller::Key pack(SocketId id) noexcept
 {
     return std::uint64_t{id.slot} << 1U | static_cast<std::uint64_t>(id.component);
 }
 
-SocketId unpack(std::uint64_t data) noexcept
+SocketId unpack(SocketPoller::Key key) noexcept
 {
-    return {static_cast<std::uint32_t>(data >> 1U), static_cast<session::ComponentKind>(data & 1U)};
+    return {static_cast<std::uint32_t>(key >> 1U), static_cast<session::ComponentKind>(key & 1U)};
+}
+
+Result<void> about_media(Result<void> outcome)
+{
+    if (outcome)
+        return outcome;
+    return Error{outcome.error().code, "media: " + outcome.error().message};
 }
 
 } // namespace
 
-MediaPoller::MediaPoller(asio::io_context& io) : descriptor_(io)
-{
-}
-
-MediaPoller::~MediaPoller() = default;
-
 Result<void> MediaPoller::start(Reader& reader)
 {
     reader_ = &reader;
-    const int fd = ::epoll_create1(EPOLL_CLOEXEC);
-    if (fd < 0)
-        return Error{Error::Code::io, fmt::format("media: epoll_create1: {}", strerror(errno))};
-    descriptor_.assign(fd);
-    wait();
-    return {};
+    return about_media(poller_.start(*this));
 }
 
 Result<void> MediaPoller::add(int fd, SocketId id)
 {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = pack(id);
-    if (::epoll_ctl(descriptor_.native_handle(), EPOLL_CTL_ADD, fd, &event) != 0)
-        return Error{Error::Code::exhausted,
-                     fmt::format("media: a socket cannot be watched: {}", strerror(errno))};
-    return {};
+    return about_media(poller_.add(fd, pack(id)));
 }
 
-void MediaPoller::remove(int fd) noexcept
+void MediaPoller::on_ready(SocketPoller::Key key, std::uint32_t)
 {
-    epoll_event event{};
-    ::epoll_ctl(descriptor_.native_handle(), EPOLL_CTL_DEL, fd, &event);
-}
-
-void MediaPoller::wait()
-{
-    descriptor_.async_wait(asio::posix::stream_descriptor::wait_read,
-                           [this](const asio::error_code& error) {
-                               if (error)
-                                   return;
-                               turn();
-                               wait();
-                           });
-}
-
-void MediaPoller::turn()
-{
-    const int count = ::epoll_wait(descriptor_.native_handle(), events_.data(), most_a_turn, 0);
-    for (int i = 0; i < count; ++i)
-        reader_->on_readable(unpack(events_[static_cast<std::size_t>(i)].data.u64));
-    reader_->on_turn_end();
+    reader_->on_readable(unpack(key));
 }
 
 } // namespace mediaproxy::relay

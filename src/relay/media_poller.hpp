@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <array>
-#include <asio/io_context.hpp>
-#include <asio/posix/stream_descriptor.hpp>
 #include <cstdint>
-#include <sys/epoll.h>
 
-#include "base/result.hpp"
+#include "base/socket_poller.hpp"
 #include "session/types.hpp"
 
 namespace mediaproxy::relay
@@ -19,9 +15,8 @@ struct SocketId {
     session::ComponentKind component = session::ComponentKind::rtp;
 };
 
-/// Says which media sockets have packets: a level-triggered epoll instance of its own whose
-/// descriptor the loop watches, so that a media socket costs no object of the loop. [core thread]
-class MediaPoller
+/// Says which media sockets have packets. [core thread]
+class MediaPoller final : private SocketPoller::Reader
 {
 public:
     class Reader
@@ -31,24 +26,21 @@ public:
         virtual void on_readable(SocketId id) noexcept = 0; ///< a socket has something
         virtual void on_turn_end() = 0;                     ///< after each round
     };
-    static constexpr int most_a_turn = 128; ///< sockets; then the loop's other work is next
 
-    explicit MediaPoller(asio::io_context& io);
-    ~MediaPoller();
-    MediaPoller(const MediaPoller&) = delete;
-    MediaPoller& operator=(const MediaPoller&) = delete;
+    explicit MediaPoller(asio::io_context& io) : poller_(io) {}
 
     Result<void> start(Reader& reader);
     Result<void> add(int fd, SocketId id);
-    void remove(int fd) noexcept;
+    void remove(int fd) noexcept { poller_.remove(fd); }
+    /// No watched socket holds a packet or an error.
+    bool is_quiet() noexcept { return poller_.is_quiet(); }
 
 private:
-    void wait();
-    void turn();
+    void on_ready(SocketPoller::Key key, std::uint32_t events) override;
+    void on_turn_end() override { reader_->on_turn_end(); }
 
-    asio::posix::stream_descriptor descriptor_;
+    SocketPoller poller_;
     Reader* reader_ = nullptr;
-    std::array<epoll_event, most_a_turn> events_{};
 };
 
 } // namespace mediaproxy::relay

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <asio/post.hpp>
 #include <catch2/catch.hpp>
+#include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include "dispatcher/unix_listener.hpp"
@@ -234,6 +238,73 @@ TEST_CASE("a proxy that closes between command and answer harms nobody")
     CHECK(other.line() == "removed");
     relay.held[0](protocol::Ports{relay.answer_address, {50000}});
     CHECK(stage.dispatcher->session_count() == 1);
+}
+
+TEST_CASE("a proxy that asks too much at once waits its turn, and is not forgotten")
+{
+    Stage stage;
+    FakePeer relay("here");
+    relay.hold_updates = true;
+    stage.dispatcher->attach(relay);
+    Client client = stage.proxy();
+    constexpr std::size_t calls = 300; // more than may be open on one connection
+    for (std::size_t i = 0; i < calls; ++i)
+        client.send(Message{.call_id = "call-" + std::to_string(i)}.text());
+    REQUIRE(stage.run_until([&] { return relay.held.size() >= 256; }));
+    stage.io.poll();
+    CHECK(relay.held.size() == 256);
+    for (std::size_t i = 0; i < calls; ++i) {
+        REQUIRE(stage.run_until([&] { return relay.held.size() > i; }));
+        relay.held[i](protocol::Ports{relay.answer_address, {static_cast<net::Port>(20000 + i)}});
+    }
+    for (std::size_t i = 0; i < calls; ++i)
+        REQUIRE(client.line() == "192.0.2.1 " + std::to_string(20000 + i));
+}
+
+TEST_CASE("a proxy that takes no answers costs itself its connection, and nobody else anything")
+{
+    Stage stage;
+    Client deaf = stage.proxy(), other = stage.proxy();
+    const std::string many = [] {
+        std::string text;
+        for (int i = 0; i < 100; ++i)
+            text += remove_text("unknown");
+        return text;
+    }();
+    // Until what the socket holds and 64 kB more lie there. It takes more requests than answers.
+    const auto asked = [&] {
+        return ::send(deaf.descriptor(), many.data(), many.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    };
+    REQUIRE(stage.run_until([&] { return asked() < 0 && errno == EPIPE; }));
+    CHECK(other.send(remove_text("unknown")).line() == "removed");
+}
+
+TEST_CASE("a proxy that reads late gets every answer")
+{
+    Stage stage;
+    Client client = stage.proxy();
+    int requests = 0, length = 4096;
+    ::setsockopt(client.descriptor(), SOL_SOCKET, SO_RCVBUF, &length, sizeof length);
+    std::string text;
+    for (; requests < 3000; ++requests)
+        text += remove_text("unknown");
+    client.send(text);
+    for (int i = 0; i < requests; ++i)
+        REQUIRE(client.line() == "removed");
+}
+
+TEST_CASE("what runs out while the dispatcher ends touches nothing of it")
+{
+    Stage stage;
+    FakePeer relay("here");
+    stage.dispatcher->attach(relay);
+    REQUIRE(stage.ask(Message{}.text()) == "192.0.2.1 40002");  // it will be saved in 20 ms
+    std::this_thread::sleep_for(std::chrono::milliseconds(40)); // nobody looks at the timers
+    // The loop takes the timer for due, then runs this, then what the timer was to do.
+    asio::post(stage.io, [&] { stage.dispatcher.reset(); });
+    stage.io.restart();
+    stage.io.poll();
+    CHECK_FALSE(stage.dispatcher);
 }
 
 TEST_CASE("the socket file")
