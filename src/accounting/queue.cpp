@@ -88,9 +88,12 @@ void Queue::run()
         bool fine = spooled.has_value();
         if (!fine)
             complain(spooled.error().message);
-        else if (!spooled->empty())
+        else if (!spooled->empty()) {
+            const bool was_all = spooled->size() < batch_size;
             fine = deliver(*std::move(spooled));
-        else if (recover(); !wait_for_records())
+            if (fine && was_all)
+                gather();
+        } else if (recover(); !wait_for_records())
             break;
         if (!fine && !wait_for_retry())
             break;
@@ -197,6 +200,13 @@ void Queue::tell(BackEndFigures& figures) const
     if (!complaint_.empty())
         figures.state = BackEndFigures::State::failing;
     figures.last_error = last_error_;
+}
+
+/// A transaction costs the back end about as much as ten records.
+void Queue::gather()
+{
+    std::unique_lock held(mutex_);
+    wake_.wait_for(held, timing_.gather, [&] { return phase_ != Phase::running; });
 }
 
 /// False when the worker ends instead.

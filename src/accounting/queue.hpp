@@ -65,6 +65,7 @@ private:
     void complain(const std::string& message);
     void recover();
     void enter(Phase phase);
+    void gather();
     bool wait_for_records();
     bool wait_for_retry();
     bool stopping();

@@ -16,8 +16,9 @@ namespace
 {
 
 constexpr int nice_soon = 10, nice_later = 19;
-/// From Linux 6.12 on a thread that asks for short turns gets them sooner: it does not wait for the
-/// end of somebody's longer one. The kernel's least; earlier kernels take no notice.
+/// From Linux 6.12 on a thread that asks for short turns gets them sooner, and one that somebody
+/// else waits behind is not left to finish a turn of several milliseconds. The kernel's least;
+/// earlier kernels take no notice.
 constexpr std::uint64_t short_turn_ns = 100'000;
 
 /// struct sched_attr of sched_setattr(2), which the C library has not.
@@ -40,9 +41,8 @@ void set_urgency(Urgency urgency) noexcept
         return; // the administrator has other plans
     SchedulingAttributes wanted;
     wanted.nice = ::getpriority(PRIO_PROCESS, 0); // as the administrator has it, or less
-    if (urgency == Urgency::awaited)
-        wanted.runtime = short_turn_ns;
-    else
+    wanted.runtime = short_turn_ns;
+    if (urgency != Urgency::awaited)
         wanted.nice = std::max(wanted.nice, urgency == Urgency::soon ? nice_soon : nice_later);
     ::syscall(SYS_sched_setattr, 0, &wanted, 0U);
 }

@@ -121,15 +121,16 @@ std::optional<EndDialogAnswer> parse_json(std::string_view text)
     rapidjson::Document document;
     document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag>(
         text.data(), text.size());
-    if (document.HasParseError() || !document.IsObject())
+    const rapidjson::Value& object = document;
+    if (document.HasParseError() || !object.IsObject())
         return std::nullopt;
-    EndDialogAnswer answer{Dialect::json, to_text(document, "id"), {}, code_ok, {}};
+    EndDialogAnswer answer{Dialect::json, to_text(object, "id"), {}, code_ok, {}};
     if (answer.id.empty())
         return std::nullopt;
-    const auto error = document.FindMember("error");
-    if (error != document.MemberEnd())
+    const auto error = object.FindMember("error");
+    if (error != object.MemberEnd())
         read_error(error->value, answer);
-    else if (!document.HasMember("result"))
+    else if (!object.HasMember("result"))
         return std::nullopt;
     return answer;
 }

@@ -53,6 +53,7 @@ struct Store::State {
     void report_lost(const Changes& batch);
     void tell_listeners(const Changes& batch);
     bool pause_before_retry();
+    void leave_for_later(Changes& batch);
     void tell_waiting(std::unique_lock<std::mutex>& held, std::uint64_t batch);
 
     /// With the mutex held: `pending` has changed and shall be written within `most`.
@@ -90,6 +91,7 @@ struct Store::State {
         std::function<void()> done;
     };
     std::vector<Waiting> waiting; ///< in the order of their batches
+    unsigned flushes = 0;         ///< that wait: nothing is left for later
     bool damaged = false;         ///< a reader says so
     bool stopping = false;
 

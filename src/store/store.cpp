@@ -189,7 +189,11 @@ Result<void> Store::flush(Milliseconds most)
         state_->wake.notify_one();
     state_->queued(at_once);
     const std::uint64_t last = state_->last_queued();
-    if (state_->committed.wait_for(held, most, [&] { return state_->committed_batch >= last; }))
+    ++state_->flushes;
+    const bool done =
+        state_->committed.wait_for(held, most, [&] { return state_->committed_batch >= last; });
+    --state_->flushes;
+    if (done)
         return {};
     return Error{Error::Code::unavailable, state_->path + ": not yet written"};
 }

@@ -15,6 +15,9 @@ namespace
 {
 
 constexpr Milliseconds retry_interval{1000};
+/// Records to take out in one commit. A back end is done with a hundred at a time, and whoever puts
+/// one in meanwhile waits for the commit.
+constexpr std::size_t most_done = 16;
 
 } // namespace
 
@@ -93,6 +96,8 @@ void Store::State::run()
         }
         pending.apply_to(on_disk);
         Changes batch = std::exchange(pending, {});
+        if (!stopping && flushes == 0)
+            leave_for_later(batch);
         const std::uint64_t number = pending_batch++;
         writing_records = std::exchange(pending_records, 0);
         writing_since = pending_since;
@@ -108,6 +113,16 @@ void Store::State::run()
         committed.notify_all();
         tell_waiting(held, number);
     }
+}
+
+void Store::State::leave_for_later(Changes& batch)
+{
+    if (batch.done.size() <= most_done)
+        return;
+    const auto rest = batch.done.begin() + most_done;
+    pending.done.assign(rest, batch.done.end());
+    batch.done.erase(rest, batch.done.end());
+    queued(Milliseconds{0});
 }
 
 void Store::State::tell_waiting(std::unique_lock<std::mutex>& held, std::uint64_t batch)

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
+#include <future>
 #include <sqlite3.h>
 #include <thread>
 
@@ -275,4 +276,40 @@ TEST_CASE("records that are done in any order go, and no other")
     CHECK(waiting(*store, "x") == std::vector<std::string>{"1", "4", "5", "6", "8"});
     CHECK(waiting(*store, "y").size() == 9);
     CHECK(waiting(*store, "y").front() == "1");
+}
+
+TEST_CASE("a back end that is done with very many keeps nobody waiting, and all of them go")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite");
+    for (int i = 0; i < 500; ++i)
+        REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
+    REQUIRE(store->flush(long_enough));
+    const auto records = store->waiting("x", 0, 500);
+    REQUIRE(records);
+    store->hold();
+    for (const Store::Record& record : *records)
+        store->done(record.sequence);
+    REQUIRE(store->put_record({"x"}, "new", "{}"));
+    // Told as soon as the new record is there: most of what is done still waits to go.
+    std::promise<std::size_t> left;
+    store->after_commit([&] { left.set_value(waiting(*store, "x").size()); });
+    store->release();
+    CHECK(left.get_future().get() > 450);
+    await([&] { return waiting(*store, "x") == std::vector<std::string>{"new"}; });
+}
+
+TEST_CASE("a flush leaves nothing of what is done for later")
+{
+    const fakes::TemporaryFolder folder;
+    const auto store = open(folder / "s.sqlite");
+    for (int i = 0; i < 500; ++i)
+        REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
+    REQUIRE(store->flush(long_enough));
+    const auto records = store->waiting("x", 0, 500);
+    REQUIRE(records);
+    for (const Store::Record& record : *records)
+        store->done(record.sequence);
+    REQUIRE(store->flush(long_enough));
+    CHECK(waiting(*store, "x").empty());
 }
