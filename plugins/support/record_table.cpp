@@ -191,9 +191,9 @@ Outcome RecordTable::write(std::span<const mp_session_record* const> records, st
         const std::string& id = rows.back().record_id;
         if (!id.empty() && cut(id, sizes_.record_id).size() == id.size())
             continue;
-        rows.pop_back();
         unusable = {Fault::record, "record " + id + ": its record_id is not of 1 to " +
                                        std::to_string(sizes_.record_id) + " characters"};
+        rows.pop_back();
         break;
     }
     const SqlOutcome outcome = write_range(rows, done);

@@ -26,6 +26,12 @@ void loads(Stage& stage)
         stage.fault("loading it " + change);
 }
 
+/// AddressSanitizer marks each global variable with one.
+bool is_of_sanitizer(std::string_view symbol)
+{
+    return symbol.starts_with("__odr_asan");
+}
+
 void exports_one_symbol(Stage& stage)
 {
     const auto symbols = list_exported_symbols(stage.subject().file);
@@ -33,7 +39,7 @@ void exports_one_symbol(Stage& stage)
         return stage.warn(symbols.error().message);
     std::string strong, weak;
     for (const ExportedSymbol& symbol : *symbols) {
-        if (symbol.name == MP_PLUGIN_SYMBOL)
+        if (symbol.name == MP_PLUGIN_SYMBOL || is_of_sanitizer(symbol.name))
             continue;
         std::string& names = symbol.weak ? weak : strong;
         if (names.size() < 200)
