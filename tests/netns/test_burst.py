@@ -29,7 +29,7 @@ class Burst(Forwarding):
         load.pause()
         silent = time.monotonic()
         first, last = self.watch_them_end(daemon)
-        self.assertGreaterEqual(first, last_words + TIMEOUT - 1 / RATE)
+        self.assertGreaterEqual(first, last_words + TIMEOUT - 1 / load.rate)
         self.assertLessEqual(last, silent + TIMEOUT + 2)
         report = self.assert_media_whole(load)
         self.assert_expired(daemon, calls, report)

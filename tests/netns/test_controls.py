@@ -8,7 +8,6 @@ import contextlib
 import threading
 
 from lab import netns
-from lab.daemon import until
 from wire.backends import CONNTRACK, NFTABLES, with_each
 from wire.case import Forwarding
 from wire.place import run_in
@@ -53,9 +52,7 @@ class Controls(Forwarding):
 
     def talk_a_while(self, load, packets=50):
         sent = load.report().total("sent")
-        until(
-            lambda: load.report().total("sent") >= sent + packets * STREAMS, 10, "they do not send"
-        )
+        load.until_sent(sent + packets * STREAMS, 10)
 
 
 @with_each((NFTABLES, CONNTRACK))

@@ -200,7 +200,7 @@ class Leftovers(Forwarding):
         received = load.report().total("received")
         load.start()
         sent = load.report().total("sent")
-        until(lambda: load.report().total("sent") > sent + 20 * CALLS, 5, "they do not send")
+        load.until_sent(sent + 20 * CALLS, 5)
         load.pause()
         self.assertEqual(load.report().total("received"), received, "a dead call is forwarded")
         daemon.stop()

@@ -3,7 +3,6 @@
 import unittest
 
 from lab import runs
-from lab.daemon import until
 from wire.load import Load
 from wire.place import Place, run_in
 
@@ -38,7 +37,7 @@ class Phones(unittest.TestCase):
             for n in range(STREAMS)
         )
         load.start()
-        until(lambda: load.report().total("sent") >= PACKETS, 10, "they do not send")
+        load.until_sent(PACKETS, 10)
         load.pause()
         return load.report()
 

@@ -67,7 +67,7 @@ class Secrecy(Forwarding):
         load.start()
         self.until_forwarded(daemon, CALLS)
         sent = load.report().total("sent")
-        until(lambda: load.report().total("sent") > sent + 100 * CALLS, 10, "they do not send")
+        load.until_sent(sent + 100 * CALLS, 10)
         load.pause()
         self.assert_media_whole(load)
         for name in ("alice", "bob"):

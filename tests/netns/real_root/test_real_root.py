@@ -6,7 +6,6 @@ import time
 import unittest.mock
 
 from lab import daemon as lab_daemon
-from lab.daemon import until
 from wire.backends import ALL, KERNEL, with_each
 from wire.case import Forwarding, story
 
@@ -42,7 +41,7 @@ class Buffers(RealRoot):
         load.start()
         self.until_forwarded(daemon, CALLS)
         sent = load.report().total("sent")
-        until(lambda: load.report().total("sent") > sent + 4 * CALLS, 10, "they do not send")
+        load.until_sent(sent + 4 * CALLS, 10)
         load.pause()
         report = self.assert_media_whole(load)
         self.assert_counted(daemon, calls, report)

@@ -107,7 +107,7 @@ class Forwarding:
         """
         daemon.signal(signal.SIGSTOP)
         load.start()
-        until(lambda: load.report().total("sent") >= 20 * count, 5, "they do not send")
+        load.until_sent(20 * count, 5)
         daemon.resume()
 
     def until_forwarded(self, daemon, count, patience=BECOMES_KERNEL):

@@ -4,6 +4,8 @@ import json
 import select
 import subprocess
 
+from lab.daemon import until
+
 EXECUTABLE = None  # set by the runner
 GENTLY = False  # by the runner too: send a tenth
 PATIENCE = 20  # seconds that an answer may take
@@ -17,16 +19,26 @@ class Load:
 
     def __init__(self, folder, rate=50):
         self.folder, self._plans = folder, 0
+        self.rate = max(rate // 10, 5) if GENTLY else rate  # packets a second of each phone
+        self._slower = rate / self.rate
         self._process = subprocess.Popen(
             [
                 str(EXECUTABLE),
                 *("--caller-netns", "/run/netns/alice"),
                 *("--callee-netns", "/run/netns/bob"),
-                *("--rate", str(max(rate // 10, 5) if GENTLY else rate)),
+                *("--rate", str(self.rate)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+        )
+
+    def until_sent(self, total, patience):
+        """Waits until all phones together have sent so many; longer where they send gently."""
+        until(
+            lambda: self.report().total("sent") >= total,
+            patience * self._slower,
+            "they do not send",
         )
 
     def close(self):
