@@ -91,8 +91,10 @@ void Queue::run()
         else if (!spooled->empty()) {
             const bool was_all = spooled->size() < batch_size;
             fine = deliver(*std::move(spooled));
-            if (fine && was_all)
-                gather();
+            if (fine && was_all) {
+                std::unique_lock held(mutex_);
+                gather(held);
+            }
         } else if (recover(); !wait_for_records())
             break;
         if (!fine && !wait_for_retry())
@@ -203,9 +205,8 @@ void Queue::tell(BackEndFigures& figures) const
 }
 
 /// A transaction costs the back end about as much as ten records.
-void Queue::gather()
+void Queue::gather(std::unique_lock<std::mutex>& held)
 {
-    std::unique_lock held(mutex_);
     wake_.wait_for(held, timing_.gather, [&] { return phase_ != Phase::running; });
 }
 
@@ -216,7 +217,7 @@ bool Queue::wait_for_records()
     std::unique_lock held(mutex_);
     wake_.wait_for(held, timing_.look, [&] { return records_came_ || is_ending(); });
     if (records_came_)
-        wake_.wait_for(held, timing_.gather, is_ending);
+        gather(held);
     return std::exchange(records_came_, false) || !is_ending();
 }
 

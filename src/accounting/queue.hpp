@@ -65,7 +65,7 @@ private:
     void complain(const std::string& message);
     void recover();
     void enter(Phase phase);
-    void gather();
+    void gather(std::unique_lock<std::mutex>& held);
     bool wait_for_records();
     bool wait_for_retry();
     bool stopping();

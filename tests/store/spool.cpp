@@ -278,17 +278,30 @@ TEST_CASE("records that are done in any order go, and no other")
     CHECK(waiting(*store, "y").front() == "1");
 }
 
+namespace
+{
+
+/// For back end x, as they wait in the store.
+std::vector<Store::Record> put_500(Store& store)
+{
+    for (int i = 0; i < 500; ++i)
+        REQUIRE(store.put_record({"x"}, std::to_string(i), "{}"));
+    REQUIRE(store.flush(long_enough));
+    auto records = store.waiting("x", 0, 500);
+    REQUIRE(records);
+    REQUIRE(records->size() == 500);
+    return *std::move(records);
+}
+
+} // namespace
+
 TEST_CASE("a back end that is done with very many keeps nobody waiting, and all of them go")
 {
     const fakes::TemporaryFolder folder;
     const auto store = open(folder / "s.sqlite");
-    for (int i = 0; i < 500; ++i)
-        REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
-    REQUIRE(store->flush(long_enough));
-    const auto records = store->waiting("x", 0, 500);
-    REQUIRE(records);
+    const auto records = put_500(*store);
     store->hold();
-    for (const Store::Record& record : *records)
+    for (const Store::Record& record : records)
         store->done(record.sequence);
     REQUIRE(store->put_record({"x"}, "new", "{}"));
     // Told as soon as the new record is there: most of what is done still waits to go.
@@ -306,12 +319,8 @@ TEST_CASE("a flush leaves nothing of what is done for later")
 {
     const fakes::TemporaryFolder folder;
     const auto store = open(folder / "s.sqlite");
-    for (int i = 0; i < 500; ++i)
-        REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
-    REQUIRE(store->flush(long_enough));
-    const auto records = store->waiting("x", 0, 500);
-    REQUIRE(records);
-    for (const Store::Record& record : *records)
+    const auto records = put_500(*store);
+    for (const Store::Record& record : records)
         store->done(record.sequence);
     REQUIRE(store->flush(long_enough));
     CHECK(waiting(*store, "x").empty());

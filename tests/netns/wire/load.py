@@ -34,9 +34,9 @@ class Load:
         )
 
     def until_sent(self, total, patience):
-        """Waits until all phones together have sent so many; longer where they send gently."""
+        """Waits until all phones together have sent more than that; longer where they send gently."""
         until(
-            lambda: self.report().total("sent") >= total,
+            lambda: self.report().total("sent") > total,
             patience * self._slower,
             "they do not send",
         )
