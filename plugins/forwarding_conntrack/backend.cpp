@@ -345,6 +345,10 @@ void Backend::put_back(FlowSpan flows)
 {
     if (flows.empty())
         return;
+    // Else their own packets make ordinary entries in our zone as fast as we delete them. A table
+    // that was made anew in this reading has none of them yet.
+    if (!switching_on_again_)
+        table_.switch_off(flows);
     std::vector<int> errors(flows.size());
     make_entries(flows, errors.data());
     std::vector<Flow*> back;

