@@ -42,6 +42,15 @@ struct Books {
         directory.set_state(session, Session::State::expired, now);
         saved.save(session);
     }
+    /// As RecordDesk::put(); a relay that keeps its records brings one again for which there is no
+    /// room.
+    void put(protocol::SessionReport&& report, RecordDesk::End end, const Session* known,
+             RelayId relay, std::function<void()> durable)
+    {
+        const std::string record_id = report.record_id;
+        if (!records.put(std::move(report), end, known, pool.name(relay), std::move(durable)))
+            receipts.refuse(record_id);
+    }
     /// Its relay does not have it any more: the record is made of what is known here.
     void put_lost(const Session& session, RecordDesk::End end, const Now& now)
     {

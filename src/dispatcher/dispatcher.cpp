@@ -78,7 +78,7 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
           updates(environment.io, books, proxies, removals, options.attempt_timeout),
           reconciler(environment.io, books, removals, options.name, options.relay_timeout,
                      [this](const Session& session) {
-                         if (session.start_time)
+                         if (session.answered)
                              end_dialog(session);
                      }),
           chores_timer(environment.io), stop_timer(environment.io)
@@ -88,6 +88,7 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
     void on_request(const protocol::Request& request, Ticket ticket) override;
     void on_late(Ticket ticket, std::uint64_t matter) override;
 
+    bool has_relay(const std::string& name) const override;
     void on_connected(RelayLink& relay) override;
     void on_disconnected(RelayLink& relay) override;
     void on_expired(RelayPeer& relay, protocol::SessionReport&& report) override;
@@ -144,6 +145,12 @@ void Dispatcher::State::on_late(Ticket ticket, std::uint64_t matter)
 
 // --- relays
 
+bool Dispatcher::State::has_relay(const std::string& name) const
+{
+    const auto id = books.pool.find(name);
+    return id && books.pool.peer(*id);
+}
+
 void Dispatcher::State::on_connected(RelayLink& relay)
 {
     const TimePoint now = BootClock::now();
@@ -155,8 +162,10 @@ void Dispatcher::State::on_connected(RelayLink& relay)
 
 void Dispatcher::State::on_disconnected(RelayLink& relay)
 {
-    if (const auto id = books.pool.find(relay.name()))
-        reconciler.on_disconnected(*id);
+    const auto id = books.pool.find(relay.name());
+    if (!id || books.pool.peer(*id) != &relay)
+        return;
+    reconciler.on_disconnected(*id);
     books.pool.remove(relay, BootClock::now());
 }
 
@@ -182,13 +191,12 @@ void Dispatcher::State::on_expired(RelayPeer& relay, protocol::SessionReport&& r
 void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&& report,
                                         std::function<void()> durable)
 {
-    const std::string& name = books.pool.name(relay);
     const Now now = read_clocks();
     books.hints.erase(report.call_id, report.from_tag);
     Session waiting;
     if (removals.take_waiting(relay, report, &waiting))
-        return books.records.put(std::move(report), RecordDesk::End::removed, &waiting, name,
-                                 std::move(durable));
+        return books.put(std::move(report), RecordDesk::End::removed, &waiting, relay,
+                         std::move(durable));
     Session* session = books.directory.find_exact(report.call_id, report.from_tag);
     if (session && (session->relay != relay || session->state == Session::State::expired))
         session = nullptr;
@@ -196,9 +204,8 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
     const bool removed_there = report.timed_out == false;
     const bool removed = removed_there || (session && session->state == Session::State::removing);
     const bool ends_dialog = session && !removed && is_answered(report) && !is_left_by_ice(report);
-    books.records.put(std::move(report),
-                      removed ? RecordDesk::End::removed : RecordDesk::End::timed_out, session,
-                      name, std::move(durable));
+    books.put(std::move(report), removed ? RecordDesk::End::removed : RecordDesk::End::timed_out,
+              session, relay, std::move(durable));
     if (!session)
         return;
     if (removed_there)

@@ -87,6 +87,13 @@ std::function<void()> Receipts::expect_removed(RelayId relay, const protocol::Se
                                 : std::function<void()>();
 }
 
+void Receipts::refuse(const std::string& record_id)
+{
+    const auto found = received_.find(record_id);
+    if (found != received_.end() && !found->second.durable)
+        received_.erase(found);
+}
+
 void Receipts::dismiss(RelayId relay, const protocol::SessionReport& report)
 {
     if (keeps(relay, report))

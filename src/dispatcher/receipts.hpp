@@ -41,6 +41,8 @@ public:
     std::function<void()> expect(RelayId relay, const std::string& record_id);
     /// ... or as the answer to a `remove`; nothing when the relay does not keep that.
     std::function<void()> expect_removed(RelayId relay, const protocol::SessionReport& report);
+    /// There was no room for the record: it is one that never came.
+    void refuse(const std::string& record_id);
     /// No record is made of it, or there is one: the relay may forget it.
     void acknowledge(RelayId relay, const std::string& record_id);
     void dismiss(RelayId relay, const protocol::SessionReport& report);

@@ -188,6 +188,8 @@ void Reconciler::clean_up(TimePoint limit, const Now& now)
         log::warning("relay {}: away for too long: its {} sessions are given up",
                      books_.pool.name(relay), left.size());
         for (Session* const session : left) {
+            session->expired_at =
+                now.wall - std::chrono::duration_cast<WallTime::duration>(now.mono - *away);
             lose(*session, now);
             books_.erase(*session);
         }

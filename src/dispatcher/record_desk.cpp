@@ -53,13 +53,13 @@ RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)
 {
 }
 
-void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* known,
+bool RecordDesk::put(protocol::SessionReport&& report, End end, const Session* known,
                      std::string_view relay, std::function<void()> durable)
 {
     if (!report.start_time || !sink_) {
         if (durable)
             durable();
-        return;
+        return true;
     }
     report.dialog_id = known ? known->dialog_id : std::string();
     if (end == End::timed_out)
@@ -72,14 +72,16 @@ void RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
     if (recent_.find(name, now)) {
         if (durable)
             sink_->when_durable(std::move(durable));
-        return;
+        return true;
     }
     if (report.relay.empty())
         report.relay = relay;
     report.owner.clear();
+    if (!sink_->put(std::move(report), std::move(durable)))
+        return false;
     ++handed_over_;
-    if (sink_->put(std::move(report), std::move(durable)))
-        recent_.put(name, true, now);
+    recent_.put(name, true, now);
+    return true;
 }
 
 void RecordDesk::when_durable(std::function<void()> durable)

@@ -30,8 +30,9 @@ public:
         timed_out, ///< on the relay, without the proxy
     };
     /// `known` is what the directory has of it, may be null. `durable` (may be empty) is called as
-    /// RecordSink says, and at once when there is nothing to account.
-    void put(protocol::SessionReport&& report, End end, const Session* known,
+    /// RecordSink says, and at once when there is nothing to account. False when there is no room:
+    /// then it is never called.
+    bool put(protocol::SessionReport&& report, End end, const Session* known,
              std::string_view relay, std::function<void()> durable);
     /// The relay does not have it any more.
     void put_lost(const Session& session, End end, std::string_view relay, const Now& now);

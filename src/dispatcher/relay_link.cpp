@@ -77,6 +77,12 @@ bool RelayLink::serves(net::Family family) const noexcept
            hello_->families.end();
 }
 
+bool RelayLink::is_silent() const noexcept
+{
+    return state_ == State::unresponsive ||
+           BootClock::now() - heard_ > settings_.relay_recover_interval;
+}
+
 // --- the connection
 
 void RelayLink::on_open()
@@ -89,6 +95,7 @@ void RelayLink::on_open()
 
 void RelayLink::on_bytes(std::string_view bytes)
 {
+    heard_ = BootClock::now();
     reader_.feed(bytes);
     std::string_view line;
     while (!closed_) {

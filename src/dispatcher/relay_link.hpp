@@ -54,6 +54,13 @@ public:
     /// Calls every handler that waits, with an error.
     void fail_all(const Error& why);
     bool known() const noexcept { return !name_.empty(); }
+    /// Of a relay of ours, see protocol::Hello.
+    std::string_view instance() const noexcept
+    {
+        return hello_ ? std::string_view(hello_->instance) : std::string_view();
+    }
+    /// It may be gone, and its connection does not know yet.
+    bool is_silent() const noexcept;
     /// When its list of sessions was first asked for.
     TimePoint first_question() const noexcept { return first_question_; }
 
@@ -125,6 +132,7 @@ private:
     DeadlineQueue<std::uint64_t> due_;         ///< relay_timeout
     DeadlineQueue<std::uint64_t> recover_;     ///< relay_recover_interval later
     TimePoint unresponsive_since_{};
+    TimePoint heard_ = BootClock::now();
 
     TimePoint first_question_{};
     std::optional<Result<std::string>> first_list_; ///< until somebody asks

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <asio/post.hpp>
+#include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace mediaproxy::dispatcher
 {
@@ -14,6 +16,15 @@ namespace
 
 /// More connections than that which say nothing are not relays.
 constexpr std::size_t most_strangers = 256;
+
+/// Not the relay of that connection come back, but one that has its name by mistake: each would be
+/// asked for the other's calls, and they would be lost. One that was started without its store is
+/// a stranger, too: until the old connection is known to be dead.
+bool is_namesake(const RelayLink& link, const RelayLink& old)
+{
+    return !link.instance().empty() && !old.instance().empty() &&
+           link.instance() != old.instance() && !old.is_silent();
+}
 
 } // namespace
 
@@ -61,12 +72,27 @@ void RelayServer::on_relay_known(RelayLink& link)
     const auto old = std::find_if(links_.begin(), links_.end(), [&](const auto& entry) {
         return entry.first != &link && entry.first->known() && entry.first->name() == link.name();
     });
+    if (old == links_.end() && listener_.has_relay(link.name()))
+        return refuse(link, "the one in this process");
+    if (old != links_.end() && is_namesake(link, *old->first))
+        return refuse(link, "the one at " + old->first->address().to_string());
     if (old != links_.end()) {
         log::warning("relay {}: a new connection from {} replaces the old one from {}", link.name(),
                      link.address().to_string(), old->first->address().to_string());
         drop(*old->first, Error{Error::Code::unavailable, "replaced by a new connection"});
     }
     listener_.on_connected(link);
+}
+
+void RelayServer::refuse(RelayLink& link, const std::string& namesake)
+{
+    const std::string sentence =
+        fmt::format("relay {} at {} is refused: {} is another relay of that name; each needs its "
+                    "own, see [relay] name",
+                    text::printable(link.name(), 80), link.address().to_string(), namesake);
+    if (std::exchange(refused_, sentence) != sentence)
+        log::error("{}", sentence);
+    drop(link, Error{Error::Code::denied, "another relay has that name"});
 }
 
 void RelayServer::on_relay_gone(RelayLink& link, const Error& why)

@@ -21,8 +21,10 @@ public:
     {
     public:
         virtual ~Listener() = default;
+        /// Is a relay of that name connected, perhaps the one in this process?
+        virtual bool has_relay(const std::string& name) const = 0;
         virtual void on_connected(RelayLink& relay) = 0;
-        /// Take it out of everything; then its requests fail.
+        /// Take it out of everything; then its requests fail. Of one that was refused, too.
         virtual void on_disconnected(RelayLink& relay) = 0;
         virtual void on_expired(RelayPeer& relay, protocol::SessionReport&& report) = 0;
     };
@@ -45,6 +47,7 @@ private:
     void on_relay_gone(RelayLink& link, const Error& why) override;
     void on_relay_expired(RelayLink& link, protocol::SessionReport&& report) override;
     void drop(RelayLink& link, const Error& why);
+    void refuse(RelayLink& link, const std::string& namesake);
 
     asio::io_context& io_;
     std::shared_ptr<tls::Context> context_;
@@ -53,6 +56,7 @@ private:
     std::unique_ptr<TcpListener> door_;
     std::unordered_map<RelayLink*, std::unique_ptr<RelayLink>> links_;
     std::size_t strangers_ = 0; ///< links that have not said who they are
+    std::string refused_;       ///< what was logged last: they come again and again
 };
 
 } // namespace mediaproxy::dispatcher

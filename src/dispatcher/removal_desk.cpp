@@ -170,8 +170,8 @@ void RemovalDesk::on_report(std::uint64_t token, Result<protocol::SessionReport>
     case Purpose::hinted:
         if (result && !goes_on(*result)) {
             auto durable = books_.receipts.expect_removed(job.relay, *result);
-            books_.records.put(std::move(*result), RecordDesk::End::removed, nullptr,
-                               books_.pool.name(job.relay), std::move(durable));
+            books_.put(std::move(*result), RecordDesk::End::removed, nullptr, job.relay,
+                       std::move(durable));
         }
         break;
     case Purpose::discard:
@@ -200,7 +200,6 @@ void RemovalDesk::answer_when_durable(Ticket ticket)
 
 void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> result)
 {
-    const std::string& relay = books_.pool.name(job.relay);
     Session* session = books_.directory.find(job.call_id, job.from_tag, job.to_tag);
     if (session && session->id != job.session_id)
         session = nullptr;
@@ -215,18 +214,23 @@ void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> resul
         books_.receipts.dismiss(job.relay, *result);
     } else if (result) {
         auto durable = books_.receipts.expect_removed(job.relay, *result);
-        books_.records.put(std::move(*result), RecordDesk::End::removed, session, relay,
-                           std::move(durable));
+        books_.put(std::move(*result), RecordDesk::End::removed, session, job.relay,
+                   std::move(durable));
     }
     if (!session)
         return;
+    bool refused = false;
     if (!result && !expired) {
-        if (result.error().code == Error::Code::unavailable)
-            keep(*session, true, now);
-        else
+        const RelayPeer* const peer = books_.pool.peer(job.relay);
+        refused = result.error().code != Error::Code::unavailable;
+        if (refused && !(peer && peer->keeps_records()))
             books_.put_lost(*session, RecordDesk::End::removed, now);
+        else
+            keep(*session, true, now).refused = refused;
     }
     books_.erase(*session);
+    if (refused && is_settled(job.relay))
+        judge(job.relay);
 }
 
 void RemovalDesk::finish_delivery(Job& job, Result<protocol::SessionReport> result)
@@ -242,28 +246,29 @@ void RemovalDesk::finish_delivery(Job& job, Result<protocol::SessionReport> resu
     if (!result) {
         waiting.refused = true;
         if (is_settled(job.relay))
-            give_up(key);
+            judge(job.relay);
         return;
     }
     if (waiting.wanted) {
         auto durable = books_.receipts.expect_removed(job.relay, *result);
-        books_.records.put(std::move(*result), RecordDesk::End::removed, &waiting.session,
-                           books_.pool.name(job.relay), std::move(durable));
+        books_.put(std::move(*result), RecordDesk::End::removed, &waiting.session, job.relay,
+                   std::move(durable));
     } else {
         books_.receipts.dismiss(job.relay, *result);
     }
     forget(key);
 }
 
-void RemovalDesk::keep(Session session, bool wanted, const Now& now)
+RemovalDesk::Waiting& RemovalDesk::keep(Session session, bool wanted, const Now& now)
 {
     const std::string& relay = books_.pool.name(session.relay);
     const std::string key = waiting_key(relay, session.call_id, session.from_tag);
     session.state = Session::State::active;
+    session.expired_at = now.wall;
     session.unsaved_place.reset();
     if (books_.store)
         books_.store->save(table, key, (wanted ? "w" : "d") + encode_session(session, relay));
-    waiting_[key] = {std::move(session), wanted, false, false, now.mono};
+    return waiting_[key] = {std::move(session), wanted, false, false, now.mono};
 }
 
 void RemovalDesk::forget(const std::string& key)
@@ -328,6 +333,23 @@ void RemovalDesk::settle(RelayId relay)
     if (relay >= settled_.size())
         settled_.resize(relay + 1, false);
     settled_[relay] = true;
+    give_up_refused(relay);
+}
+
+/// What it does not know may have ended there, with a record that is still on its way.
+void RemovalDesk::judge(RelayId relay)
+{
+    RelayPeer* const peer = books_.pool.peer(relay);
+    if (!peer || !peer->keeps_records())
+        return give_up_refused(relay);
+    peer->unsent_letters([this, relay](Result<std::size_t> unsent) {
+        if (unsent && *unsent == 0)
+            give_up_refused(relay);
+    });
+}
+
+void RemovalDesk::give_up_refused(RelayId relay)
+{
     std::vector<std::string> lost;
     for (const auto& [key, waiting] : waiting_) {
         if (waiting.session.relay == relay && waiting.refused)
@@ -335,6 +357,13 @@ void RemovalDesk::settle(RelayId relay)
     }
     for (const std::string& key : lost)
         give_up(key);
+}
+
+bool RemovalDesk::has_refused(RelayId relay) const
+{
+    return std::any_of(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
+        return entry.second.refused && entry.second.session.relay == relay;
+    });
 }
 
 void RemovalDesk::on_disconnected(RelayId relay)
@@ -352,8 +381,11 @@ void RemovalDesk::clean_up(TimePoint limit)
     }
     for (const std::string& key : old)
         give_up(key);
-    for (RelayId relay = 0; !waiting_.empty() && relay < books_.pool.known(); ++relay)
+    for (RelayId relay = 0; !waiting_.empty() && relay < books_.pool.known(); ++relay) {
         deliver(relay);
+        if (is_settled(relay) && has_refused(relay))
+            judge(relay);
+    }
 }
 
 } // namespace mediaproxy::dispatcher

@@ -77,11 +77,14 @@ private:
     void answer_when_durable(Ticket ticket);
     void finish_session(Job& job, Result<protocol::SessionReport> result);
     void finish_delivery(Job& job, Result<protocol::SessionReport> result);
-    void keep(Session session, bool wanted, const Now& now);
+    Waiting& keep(Session session, bool wanted, const Now& now);
     void keep_unwanted(RelayId relay, const protocol::Remove& remove);
     void give_up(const std::string& key);
     void forget(const std::string& key);
     bool is_settled(RelayId relay) const noexcept;
+    bool has_refused(RelayId relay) const;
+    void judge(RelayId relay);
+    void give_up_refused(RelayId relay);
 
     Books& books_;
     ProxyServer& server_;

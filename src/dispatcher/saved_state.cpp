@@ -15,7 +15,7 @@ namespace
 {
 
 constexpr std::string_view table = "sessions";
-constexpr std::string_view version = "1";
+constexpr std::string_view version = "2";
 constexpr std::chrono::milliseconds delay{20};
 
 void put(std::string& out, std::string_view field)
@@ -84,7 +84,8 @@ std::string encode_session(const Session& session, std::string_view relay)
           std::uint64_t{session.state == Session::State::expired},
           std::uint64_t{session.offered_by_caller}, to_number(session.created),
           to_number(session.expired_at), std::uint64_t{session.start_time.has_value()},
-          std::bit_cast<std::uint64_t>(session.start_time.value_or(0))})
+          std::bit_cast<std::uint64_t>(session.start_time.value_or(0)),
+          std::uint64_t{session.answered}})
         put(out, number);
     return out;
 }
@@ -107,10 +108,11 @@ std::optional<SavedSession> decode_session(std::string_view text)
     session.offered_by_caller = in.number() != 0;
     session.created = to_wall(in.number());
     session.expired_at = to_wall(in.number());
-    const bool answered = in.number() != 0;
+    const bool started = in.number() != 0;
     const auto start = std::bit_cast<double>(in.number());
-    if (answered)
+    if (started)
         session.start_time = start;
+    session.answered = in.number() != 0;
     if (!in.good || session.call_id.empty() || session.from_tag.empty())
         return std::nullopt;
     return saved;

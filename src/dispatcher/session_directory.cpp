@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace mediaproxy::dispatcher
 {
@@ -52,6 +53,8 @@ bool apply_update(Session& session, const protocol::Update& update, const Now& n
         changed = true;
     }
     changed |= set_once(session.to_tag, same ? update.to_tag : update.from_tag);
+    if (update.type == protocol::MessageType::reply && !update.to_tag.empty())
+        changed |= !std::exchange(session.answered, true);
     changed |= set_once(by_caller ? session.caller_ua : session.callee_ua, update.user_agent);
     changed |= set_once(session.username, update.signaling.username);
     if (!update.dialog_id.empty() && update.dialog_id != session.dialog_id) {
@@ -84,6 +87,7 @@ Session make_session(const protocol::SessionReport& report, RelayId relay, const
     session.created = now.wall;
     session.created_mono = now.mono;
     session.start_time = report.start_time;
+    session.answered = report.answered_time.has_value();
     return session;
 }
 
@@ -101,9 +105,10 @@ protocol::SessionReport make_lost_report(const Session& session, const Now& now)
         report.callee_ua = session.callee_ua;
     report.username = session.username;
     report.start_time = session.start_time;
+    const WallTime end = session.expired_at == WallTime{} ? now.wall : session.expired_at;
     if (session.start_time)
         report.duration = std::max<std::int64_t>(
-            0, static_cast<std::int64_t>(to_epoch(now.wall) - *session.start_time));
+            0, static_cast<std::int64_t>(to_epoch(end) - *session.start_time));
     report.lost = true;
     return report;
 }

@@ -36,10 +36,11 @@ struct Session {
     std::uint32_t caller_cseq = 0, callee_cseq = 0; ///< highest seen of each
     State state = State::active;
     bool offered_by_caller = true;    ///< who sent the first media
+    bool answered = false;            ///< by a 200: there is a dialog
     WallTime created{};               ///< for the store
     TimePoint created_mono{};         ///< for "older than the question"
     std::optional<double> start_time; ///< epoch seconds of the first answer with media
-    WallTime expired_at{};
+    WallTime expired_at{}; ///< or when the proxy ended it, while its relay is away; 0: not known
     std::list<Session*>::iterator expired_place{}; ///< of the directory, while expired
 
     // Of SavedState: whether and where it waits to be saved.
@@ -53,7 +54,7 @@ Session make_session(const protocol::Update& update, RelayId relay, const Now& n
 bool apply_update(Session& session, const protocol::Update& update, const Now& now);
 /// A session that the relay listed, of which nothing else is known.
 Session make_session(const protocol::SessionReport& report, RelayId relay, const Now& now);
-/// The record of a session whose relay has lost it.
+/// The record of a session whose relay has lost it. It ended now, unless it says when.
 protocol::SessionReport make_lost_report(const Session& session, const Now& now);
 
 /// All sessions by (call_id, from_tag), found by either tag of a message (PROTOCOLS section 2).

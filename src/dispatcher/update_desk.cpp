@@ -324,8 +324,6 @@ void UpdateDesk::fail(Call& call)
     // on.
     if (update.type == protocol::MessageType::request && update.has_media)
         books_.refusals.on_refused(update.call_id, update.from_tag, update.cseq, BootClock::now());
-    if (call.kind == Kind::hinted)
-        books_.hints.erase(update.call_id, call.session_tag);
     server_.answer(call.ticket, protocol::answer_error);
     conclude(call);
 }

@@ -44,6 +44,8 @@ std::string to_json(const Hello& hello)
     append_json_string(out, hello.name);
     out += ", \"version\": ";
     append_json_string(out, hello.version);
+    out += ", \"instance\": ";
+    append_json_string(out, hello.instance);
     out += ", \"addresses\": [";
     const char* separator = "";
     for (const net::Address& address : hello.addresses) {
@@ -79,6 +81,7 @@ Result<Hello> parse_hello(std::string_view json)
     Hello hello;
     hello.name = member_text(document, "name");
     hello.version = member_text(document, "version");
+    hello.instance = member_text(document, "instance");
     if (hello.name.empty())
         return invalid("hello: no name");
     for_elements(document, "addresses", [&](const Value& element) {

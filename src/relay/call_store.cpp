@@ -17,6 +17,8 @@ namespace
 constexpr std::string_view calls_table = "relay-calls";
 constexpr std::string_view run_table = "relay-run";
 constexpr std::string_view age_key = "age";
+constexpr std::string_view self_table = "relay-self";
+constexpr std::string_view instance_key = "instance";
 
 /// Takes a number and the blank behind it off the text.
 std::optional<std::uint64_t> take_number(std::string_view& text)
@@ -86,6 +88,24 @@ void CallStore::erase(std::string_view record_id)
 {
     if (store_)
         store_->erase(calls_table, record_id);
+}
+
+std::string CallStore::instance(std::string fresh)
+{
+    if (!store_)
+        return fresh;
+    std::string kept;
+    const auto loaded = store_->load_all(self_table, [&](std::string_view key, auto value) {
+        if (key == instance_key)
+            kept = value;
+    });
+    if (!loaded)
+        log::error("relay: what it said of itself before cannot be read: {}",
+                   loaded.error().message);
+    if (!kept.empty())
+        return kept;
+    store_->save(self_table, instance_key, fresh);
+    return fresh;
 }
 
 void CallStore::load(const EachLetter& each)

@@ -31,6 +31,10 @@ public:
     void save_letter(std::string_view record_id, std::string_view owner, std::string_view json);
     void erase(std::string_view record_id);
 
+    /// By what dispatchers know this relay again: what an earlier run said, else `fresh`. At start
+    /// only.
+    std::string instance(std::string fresh);
+
     /// What an earlier run left, each as the letter to be sent: a running call is marked lost and
     /// has lasted until the last sign of life of that run. What cannot be read is erased and
     /// logged. At start only.

@@ -72,6 +72,7 @@ Result<void> Relay::State::open()
     if (auto started = poller_.start(path_); !started)
         return started;
     load_forwarding();
+    instance_ = calls_.instance(environment_.record_id_prefix);
     calls_.load([this](std::string record_id, std::string_view owner, std::string json) {
         owners_.put(owners_.id_of(owner), std::move(record_id), std::move(json));
     });
@@ -251,6 +252,7 @@ std::string Relay::State::hello() const
     protocol::Hello hello;
     hello.name = options_.name;
     hello.version = environment_.version;
+    hello.instance = instance_;
     hello.addresses = media_addresses();
     for (const net::Address& address : ports_.addresses().bound())
         hello.families.push_back(address.family());

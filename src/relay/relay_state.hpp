@@ -83,6 +83,7 @@ private:
     Environment environment_;
     const Now started_;
     CallStore calls_;
+    std::string instance_;
     Owners owners_;
     std::map<session::OwnerId, OnExpired> local_owners_;
     MediaPoller poller_;

@@ -293,13 +293,15 @@ TEST_CASE("a call that its relay has lost is ended too")
     scene.begin("lost");
     scene.stage.ask(Message{.type = "reply", .call_id = "lost", .to_tag = "ttag"}.text());
     scene.begin("unanswered");
+    scene.begin("ringing");
+    scene.stage.ask(Message{.type = "reply", .call_id = "ringing"}.text());
     REQUIRE(
-        scene.stage.run_until([&] { return scene.stage.store.tables["sessions"].size() == 2; }));
+        scene.stage.run_until([&] { return scene.stage.store.tables["sessions"].size() == 3; }));
     scene.stage.restart();
     scene.stage.dispatcher->attach(scene.relay);
     CHECK(scene.until(proxy, [&] { return scene.log.count(asked) == 1; }));
     CHECK(proxy.questions.size() == 1);
-    REQUIRE(scene.stage.sink.records.size() == 1);
+    REQUIRE(scene.stage.sink.records.size() == 2); // early media counts
     CHECK(scene.stage.sink.records[0].timed_out == true);
     CHECK(scene.stage.ask(remove_text("lost")) == "removed");
 }

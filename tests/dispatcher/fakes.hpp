@@ -94,6 +94,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
             done(std::string("{\"ip\": \"") + name_ + "\", \"status\": \"active\"}");
     }
     bool keeps_records() const noexcept override { return keeps; }
+    void unsent_letters(CountHandler done) override { done(unsent); }
     void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override
     {
         acknowledged.insert(acknowledged.end(), record_ids.begin(), record_ids.end());
@@ -128,7 +129,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     State state_ = State::active;
     bool ours = true, serves_v6 = false, keeps = false;
     bool hold_updates = false, hold_removes = false, hold_summary = false;
-    std::size_t load = 0, most_ports = 32;
+    std::size_t load = 0, most_ports = 32, unsent = 0;
     int next_port = 40000, lists = 0;
     std::optional<mediaproxy::Error> update_error, remove_error;
     std::vector<std::string> updates, removes, acknowledged;

@@ -276,6 +276,44 @@ TEST_CASE("the link is cut between a removal and its answer")
     CHECK(scene.records()[0].timed_out == false);
 }
 
+TEST_CASE("a relay does not know the call that is removed, as it ended there just now")
+{
+    Scene scene;
+    scene.relay.unsent = 1; // more than it may send at once
+    CHECK(scene.ask(remove_text()) == "removed");
+    REQUIRE(scene.relay.was_asked("letters"));
+    CHECK(scene.records().empty());
+    scene.relay.link->say("expired " + json_of("call-1", "id-1"));
+    CHECK(scene.acknowledges("id-1"));
+    REQUIRE(scene.records().size() == 1);
+    CHECK_FALSE(scene.records()[0].lost);
+    CHECK(scene.records()[0].timed_out == false);
+    CHECK(scene.stage.store.tables["removals"].empty());
+}
+
+TEST_CASE("a record of our relay for which there was no room is taken when it comes again")
+{
+    Scene scene;
+    scene.stage.sink.is_full = true;
+    SECTION("that of a call that expired")
+    {
+        scene.relay.link->say("expired " + json_of("call-1", "id-1"));
+        scene.relay.link->settle(scene.stage);
+    }
+    SECTION("the answer to a removal")
+    {
+        scene.relay.removed = json_of("call-1", "id-1");
+        CHECK(scene.ask(remove_text()) == "removed");
+    }
+    CHECK(scene.records().empty());
+    scene.stage.sink.is_full = false;
+    scene.relay.hang_up();
+    scene.relay.letters = {json_of("call-1", "id-1")};
+    scene.relay.connect();
+    CHECK(scene.acknowledges("id-1"));
+    CHECK(scene.records().size() == 1);
+}
+
 TEST_CASE("a killed relay comes back")
 {
     Scene scene;

@@ -213,6 +213,58 @@ TEST_CASE("relays of ours behind one address are told apart by their names")
     CHECK(stage.dispatcher->status() == "2 relays, 0 sessions");
 }
 
+TEST_CASE("a relay of ours that comes back replaces itself, not another one of its name")
+{
+    Stage stage;
+    SECTION("the relay in this process has that name")
+    {
+        FakePeer local("r");
+        stage.dispatcher->attach(local);
+        Relay namesake(stage);
+        namesake.say(Relay::hello("r", "2"));
+        CHECK(namesake.closed());
+        CHECK(stage.ask(Message{}.text()) != "error");
+        CHECK(local.updates.size() == 1);
+    }
+    SECTION("another one is connected: it keeps its place and its calls")
+    {
+        Relay first = Relay::ours(stage, "r", "[]", "1");
+        Client proxy = stage.proxy();
+        proxy.send(Message{}.text() + Message{.type = "reply", .to_tag = "ttag"}.text());
+        first.request();
+        first.say("3 20.3.0.1 40002");
+        first.request();
+        first.say("4 20.3.0.1 40000");
+        proxy.line();
+        proxy.line();
+        Relay namesake(stage);
+        namesake.say(Relay::hello("r", "2"));
+        CHECK(namesake.closed());
+        CHECK(stage.dispatcher->status() == "1 relays, 1 sessions");
+        CHECK(stage.sink.records.empty());
+        proxy.send(remove_text());
+        CHECK(first.request().starts_with("remove 5\r\n"));
+    }
+    SECTION("it was started again")
+    {
+        Relay first = Relay::ours(stage, "r", "[]", "1");
+        Relay second = Relay::ours(stage, "r", "[]", "1");
+        CHECK(first.closed());
+    }
+    SECTION("it was started again without what it knew, and the old connection is dead")
+    {
+        Relay first = Relay::ours(stage, "r", "[]", "1");
+        CHECK(stage.ask(Message{}.text()) == "error"); // nobody answers
+        REQUIRE(stage.run_until([&] {
+            Relay second(stage);
+            second.say(Relay::hello("r", "2"));
+            second.request();
+            return second.request().starts_with("hello 1\r\n") && first.closed();
+        }));
+    }
+    CHECK(stage.dispatcher->status().starts_with("1 relays"));
+}
+
 TEST_CASE("a relay of ours serves the families it told, by the addresses it told")
 {
     Stage stage;
@@ -339,6 +391,22 @@ TEST_CASE("a list that is cut is asked for again, and loses nobody")
     relay.settle(stage);
     CHECK(stage.dispatcher->status() == "1 relays, 0 sessions");
     CHECK(stage.sink.records.empty());
+}
+
+TEST_CASE("a call that MediaProxy 4 listed is known to be there until the next list")
+{
+    Stage stage;
+    Relay relay = Relay::old(stage, "[" + json_of("listed") + "]");
+    Client proxy = stage.proxy();
+    proxy.send(Message{.call_id = "listed", .cseq = "2", .to_tag = "ttag"}.text());
+    relay.request();
+    relay.say("1 error");
+    CHECK(proxy.line() == "error");
+    proxy.send(remove_text("listed"));
+    CHECK(relay.request().starts_with("remove 2\r\ncall_id: listed\r\n"));
+    relay.say("2 " + json_of("listed"));
+    CHECK(proxy.line() == "removed");
+    CHECK(stage.sink.records.size() == 1);
 }
 
 TEST_CASE("a removal that is answered by garbage is a lost record")

@@ -32,15 +32,17 @@ struct Relay : Client {
         relay.settle(stage);
         return relay;
     }
-    /// As one of ours, up to its first page; `features` are what it says of itself.
+    static std::string hello(const std::string& name, const std::string& instance = "")
+    {
+        return "hello {\"name\": \"" + name + "\", \"instance\": \"" + instance +
+               "\", \"version\": \"9\", \"addresses\": [\"198.51.100.7\"], \"families\": [4, 6]}";
+    }
+    /// As one of ours, up to its first page.
     static Relay ours(Stage& stage, const std::string& name, const std::string& page = "[]",
-                      const std::string& features = "")
+                      const std::string& instance = "")
     {
         Relay relay(stage);
-        relay.say("hello {\"name\": \"" + name +
-                  "\", \"version\": \"9\", \"addresses\": [\"198.51.100.7\"], \"families\": [4, 6],"
-                  " \"features\": [" +
-                  features + "]}");
+        relay.say(hello(name, instance));
         CHECK(relay.request() == "sessions 0\r\n\r\n");
         CHECK(relay.request() ==
               "hello 1\r\nname: dispatcher-1\r\nversion: 1.2.3\r\n"

@@ -191,6 +191,7 @@ TEST_CASE("a saved session comes back as it was")
     session.start_time = 1795364484.8828304;
     session.created = at(3).wall;
     session.offered_by_caller = false;
+    session.answered = true;
     const std::string text = encode_session(session, "relay-7");
     const auto back = decode_session(text);
     REQUIRE(back);
@@ -201,9 +202,10 @@ TEST_CASE("a saved session comes back as it was")
     CHECK(back->session.start_time == session.start_time);
     CHECK(back->session.created == session.created);
     CHECK_FALSE(back->session.offered_by_caller);
+    CHECK(back->session.answered);
     for (std::size_t size = 0; size < text.size(); ++size)
         CHECK_FALSE(decode_session(std::string_view(text).substr(0, size)));
-    CHECK_FALSE(decode_session("1:2" + text.substr(3)));
+    CHECK_FALSE(decode_session("1:1" + text.substr(3)));
     CHECK_FALSE(decode_session("99999999999999999999:x"));
 }
 
