@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sys/stat.h>
 #include <thread>
 
@@ -19,6 +20,12 @@ std::string load_error(const std::string& folder, std::string_view name)
 {
     const auto loaded = tls::Context::load({folder, Seconds{300}}, name);
     return loaded ? "" : loaded.error().message;
+}
+
+std::string content(const std::string& path)
+{
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
 }
 
 } // namespace
@@ -37,6 +44,36 @@ TEST_CASE("make-certs keeps what exists, hides keys, and its certificates load")
         certificates.make("");
         CHECK(std::filesystem::last_write_time(key) == written);
     }
+}
+
+TEST_CASE("make-certs --force makes one pair anew and keeps the authority and other pairs")
+{
+    const Certificates certificates;
+    const std::string folder = certificates.folder() + "/";
+    certificates.make("--cert relay7");
+    const auto all = [&] {
+        std::string text;
+        for (const char* name : {"ca.pem", "crl.pem", "ca/ca.key", "dispatcher.crt", "relay7.crt"})
+            text += content(folder + name);
+        return text;
+    };
+    const std::string before = all(), relay = content(folder + "relay.crt");
+
+    const char* option = GENERATE("--cert", "--self-signed");
+    certificates.make("--force " + std::string(option) + " relay");
+    CHECK((all() == before));
+    CHECK((content(folder + "relay.crt") != relay));
+}
+
+TEST_CASE("make-certs --force --revoke revokes, and a --force of everything makes a new authority")
+{
+    const Certificates certificates;
+    const std::string authority = certificates.folder() + "/ca.pem";
+    const std::string before = content(authority);
+    certificates.make("--force --revoke relay");
+    CHECK((content(authority) == before));
+    certificates.make("--force");
+    CHECK((content(authority) != before));
 }
 
 TEST_CASE("a file that is missing or wrong is named")
