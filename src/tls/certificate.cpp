@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tls/certificate.hpp"
 
+#include <cstring>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -72,7 +73,10 @@ std::string display_name(X509* certificate)
 std::string openssl_reason()
 {
     const unsigned long code = ERR_get_error();
-    const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+    // OpenSSL has no texts for what the system refused, such as a file that is not there.
+    const char* reason = code == 0                ? nullptr
+                         : ERR_SYSTEM_ERROR(code) ? std::strerror(ERR_GET_REASON(code))
+                                                  : ERR_reason_error_string(code);
     std::string result = reason != nullptr ? reason : "unknown error";
     ERR_clear_error();
     return result;

@@ -6,13 +6,13 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 #include "fakes/accounting_record.hpp"
 #include "fakes/file_size_limit.hpp"
 #include "fakes/log_lines.hpp"
 #include "fakes/temporary_folder.hpp"
+#include "fakes/unprivileged.hpp"
 #include "plugin/accounting_backend.hpp"
 
 using namespace mediaproxy;
@@ -108,27 +108,6 @@ Outcome write(AccountingBackend& backend, const std::vector<const AccountingReco
     std::uint32_t done = 0;
     return write(backend, records, done);
 }
-
-/// Not root while it lives, so that file modes count.
-class Unprivileged
-{
-public:
-    Unprivileged() : before_(::geteuid())
-    {
-        if (before_ == 0)
-            REQUIRE(::seteuid(65534) == 0);
-    }
-    ~Unprivileged()
-    {
-        if (before_ == 0 && ::seteuid(0) != 0)
-            std::abort();
-    }
-    Unprivileged(const Unprivileged&) = delete;
-    Unprivileged& operator=(const Unprivileged&) = delete;
-
-private:
-    uid_t before_;
-};
 
 } // namespace
 
@@ -324,7 +303,7 @@ TEST_CASE("a table that may not be made is asked for once, with its definition")
     ::chmod(f.folder.path().c_str(), 0755);
     const auto backend = f.make(); // the plugin may lie where only root may look
     REQUIRE(backend);
-    const Unprivileged nobody;
+    const fakes::Unprivileged nobody;
     const Outcome outcome = backend->open();
     CHECK(outcome.status == MP_E_AGAIN);
     CHECK_THAT(outcome.message, Contains("table media_sessions cannot be made"));

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/log.hpp"
+#include "fakes/unprivileged.hpp"
 #include "tls/certificates.hpp"
 
 using namespace mediaproxy;
@@ -74,6 +75,25 @@ TEST_CASE("make-certs --force --revoke revokes, and a --force of everything make
     CHECK((content(authority) == before));
     certificates.make("--force");
     CHECK((content(authority) != before));
+}
+
+TEST_CASE("a file that cannot be read is named, with the system's reason")
+{
+    const Certificates certificates;
+    for (const char* file : {"ca.pem", "crl.pem", "relay.crt", "relay.key"}) {
+        const std::string path = certificates.folder() + "/" + file;
+        std::filesystem::permissions(path, std::filesystem::perms::none);
+        {
+            const fakes::Unprivileged somebody;
+            CHECK(load_error(certificates.folder(), "relay") == path + ": Permission denied");
+        }
+        std::filesystem::permissions(path, std::filesystem::perms(0644));
+    }
+    for (const char* file : {"relay.key", "relay.crt", "crl.pem", "ca.pem"}) {
+        const std::string path = certificates.folder() + "/" + file;
+        std::filesystem::remove(path);
+        CHECK(load_error(certificates.folder(), "relay") == path + ": No such file or directory");
+    }
 }
 
 TEST_CASE("a file that is missing or wrong is named")
