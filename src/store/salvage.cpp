@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -28,6 +29,8 @@ using Step = Statement::Step;
 
 constexpr std::size_t page_size = 4096; ///< SQLite's default, of which all our files are
 constexpr std::array side_files = {"", "-wal"};
+/// SQLite's: what is above is negative to it.
+constexpr std::uint64_t last_sequence = std::numeric_limits<std::int64_t>::max();
 
 /// The -shm file is an index that SQLite makes anew.
 Result<std::string> set_aside(const std::string& path)
@@ -103,6 +106,12 @@ Result<void> replace_first_page(const std::string& path, const std::string& fres
     return {};
 }
 
+/// A damaged page may say any number; who believed a lower one would come there again and again.
+bool is_behind(std::uint64_t sequence, std::uint64_t other)
+{
+    return sequence > other && sequence <= last_sequence;
+}
+
 /// Rows of one table on their way from the damaged file to the new one.
 class Ferry
 {
@@ -130,14 +139,14 @@ std::optional<std::uint64_t> Ferry::first_behind(std::uint64_t sequence)
         return std::nullopt;
     const auto look = [&](std::uint64_t behind) {
         std::optional<std::uint64_t> found;
-        if (find->bind(1, behind).step() == Step::row)
+        if (find->bind(1, behind).step() == Step::row && is_behind(find->number(0), behind))
             found = find->number(0);
         find->reset();
         return found;
     };
     std::optional<std::uint64_t> found;
     std::uint64_t bad = sequence, good = sequence;
-    for (std::uint64_t stride = 1; !found && stride < std::uint64_t{1} << 62; stride *= 2) {
+    for (std::uint64_t stride = 1; !found && stride <= last_sequence - sequence; stride *= 2) {
         bad = good;
         good = sequence + stride;
         found = look(good);
@@ -179,7 +188,8 @@ std::uint64_t Ferry::spool()
         rows->bind(1, behind);
         Step step;
         while ((step = rows->step()) == Step::row) {
-            behind = rows->number(0);
+            if (is_behind(rows->number(0), behind))
+                behind = rows->number(0);
             saved += put_record(*put, *rows) ? 1 : 0;
         }
         if (step == Step::done)

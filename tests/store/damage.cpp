@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <filesystem>
 #include <fstream>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -20,9 +19,10 @@ constexpr int records = 500;
 constexpr std::size_t page = 4096;
 
 /// 500 records for "x" of which the third is refused, 200 entries of state.
-void fill(const std::string& path)
+void fill(const std::string& path, const char* before = "")
 {
     const auto store = open(path);
+    run(path, before);
     for (int i = 1; i <= records; ++i)
         REQUIRE(store->put_record({"x"}, "r" + std::to_string(i), std::string(900, 'b')));
     REQUIRE(store->flush(long_enough)); // so that the state has the last pages, always
@@ -37,6 +37,16 @@ void overwrite(const std::string& path, std::size_t at, std::size_t size)
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
     REQUIRE(file.seekp(static_cast<std::streamoff>(at))
                 .write(std::string(size, '\xa5').data(), static_cast<std::streamsize>(size)));
+}
+
+/// The page that holds the record with this id.
+std::size_t page_of(const std::string& path, const std::string& record_id)
+{
+    std::ifstream file(path, std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    const std::size_t at = bytes.find(record_id + "bbb");
+    REQUIRE(at != std::string::npos);
+    return at / page;
 }
 
 std::vector<std::string> set_aside(const fakes::TemporaryFolder& folder)
@@ -108,6 +118,22 @@ TEST_CASE("of a file with damaged pages everything else is saved")
     CHECK(load(*store, "sessions").size() == 200); // none of its pages is among them
     CHECK(log.count("were saved from it") == 1);
     CHECK(set_aside(folder).size() == 1);
+}
+
+TEST_CASE("of a file that was repaired before, the tail of the spool may be unreadable")
+{
+    const fakes::TemporaryFolder folder;
+    const fakes::CapturedLog log;
+    const std::string path = folder / "s.sqlite";
+    // A repair at run time lets the numbers go on so high.
+    fill(path, "INSERT INTO sqlite_sequence (name, seq) VALUES ('spool', 7600000000000000000)");
+    overwrite(path, page_of(path, "r500") * page, page);
+    const auto store = open(path);
+    const std::vector<std::string> ids = waiting(*store, "x");
+    CHECK(ids.size() >= records - 1 - 5);
+    CHECK(ids.size() < records - 1);
+    CHECK(ids.front() == "r1");
+    CHECK(log.count("were saved from it") == 1);
 }
 
 TEST_CASE("another kind of file is set aside too")

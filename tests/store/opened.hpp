@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <map>
+#include <sqlite3.h>
 #include <string>
 #include <vector>
 
@@ -38,4 +39,13 @@ inline std::vector<std::string> waiting(mediaproxy::store::Store& store, const s
     for (const auto& record : *records)
         ids.push_back(record.record_id);
     return ids;
+}
+
+/// As somebody with a shell on the file would.
+inline void run(const std::string& path, const char* sql)
+{
+    sqlite3* file = nullptr;
+    REQUIRE(sqlite3_open(path.c_str(), &file) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(file, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(file);
 }

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <future>
-#include <sqlite3.h>
 #include <thread>
 
 #include "fakes/captured_log.hpp"
@@ -35,14 +34,6 @@ constexpr const char* version_1 =
     " ('y', 'r2', '{2}');"
     "UPDATE spool SET parked = 'too long' WHERE sequence = 2;"
     "INSERT INTO starts VALUES (4000000000);";
-
-void run(const std::string& path, const char* sql)
-{
-    sqlite3* file = nullptr;
-    REQUIRE(sqlite3_open(path.c_str(), &file) == SQLITE_OK);
-    REQUIRE(sqlite3_exec(file, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
-    sqlite3_close(file);
-}
 
 template <class Done>
 void await(Done done)

@@ -2,7 +2,6 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <future>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <thread>
@@ -179,10 +178,7 @@ TEST_CASE("a store that cannot be opened is an error that names it")
     }
     SECTION("a newer version made it")
     {
-        sqlite3* file = nullptr;
-        sqlite3_open(path.c_str(), &file);
-        sqlite3_exec(file, "PRAGMA user_version = 99", nullptr, nullptr, nullptr);
-        sqlite3_close(file);
+        run(path, "PRAGMA user_version = 99");
         const auto refused = Store::open(path);
         REQUIRE_FALSE(refused);
         CHECK(refused.error().message == path + ": was made by a newer mediaproxyd");
