@@ -10,7 +10,7 @@ namespace forwarding_nftables
 namespace
 {
 
-constexpr unsigned version = 1; ///< of what ruleset.cpp builds and elements.cpp encodes
+constexpr unsigned version = 2; ///< of what ruleset.cpp builds and elements.cpp encodes
 constexpr std::size_t longest_owner = 96;
 constexpr std::size_t longest_comment = 120; // nft shows 127
 

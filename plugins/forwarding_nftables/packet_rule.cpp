@@ -85,12 +85,14 @@ RuleBuilder packet_rule(const PacketRule& wanted)
 
     if (wanted.protocol != NFPROTO_NETDEV)
         rule.notrack();
-    if (wanted.family == Family::ipv4) {
-        rule.write_payload(transport, 0, 4, ports);
+    // Not in one piece with the addresses, although with IPv6 UDP follows at once: where a device
+    // has yet to compute the checksum, the packet holds the addresses' part of it, to which the
+    // kernel would add the ports too. Bytes of the transport header it leaves out of that.
+    rule.write_payload(transport, 0, 4, ports);
+    if (wanted.family == Family::ipv4)
         rule.write_ipv4_header(at.addresses, 2 * bytes, 0);
-    } else {
-        rule.write_payload(network, at.addresses, 2 * bytes + 4, 0); // UDP follows at once
-    }
+    else
+        rule.write_payload(network, at.addresses, 2 * bytes, 0);
     if (wanted.protocol == NFPROTO_NETDEV)
         rule.forward(hop, hop + 1, wanted.family == Family::ipv4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
     return rule;
