@@ -64,7 +64,7 @@ Result<void> TcpListener::add(asio::io_context& io, const net::Endpoint& endpoin
     if (!error)
         door->acceptor.set_option(asio::ip::tcp::acceptor::reuse_address(true), error);
     if (!error && wanted.protocol() == asio::ip::tcp::v6())
-        door->acceptor.set_option(asio::ip::v6_only(!wanted.address().is_unspecified()), error);
+        door->acceptor.set_option(asio::ip::v6_only(endpoint.address.is_v6()), error);
     if (!error)
         door->acceptor.bind(wanted, error);
     if (!error)

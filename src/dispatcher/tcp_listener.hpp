@@ -16,7 +16,8 @@ namespace mediaproxy::dispatcher
 {
 
 /// Listening TCP sockets that hand over what they accept. When descriptors run out it waits a
-/// moment instead of spinning. An IPv6 "any address" takes IPv4, too. [core thread]
+/// moment instead of spinning. An endpoint without an address takes IPv4 and IPv6; [::] takes IPv6
+/// alone, so that 0.0.0.0 can have the same port. [core thread]
 class TcpListener
 {
 public:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
+#include "dispatcher/tcp_listener.hpp"
 #include "scripted_relay.hpp"
 
 using namespace mediaproxy;
@@ -440,4 +441,19 @@ TEST_CASE("a second listener on the same port is an error that names it")
     const auto second = dispatcher::Dispatcher::create(options, std::move(environment));
     REQUIRE_FALSE(second);
     CHECK(second.error().message.find(options.listen[0].to_string()) != std::string::npos);
+}
+
+TEST_CASE("every IPv4 and every IPv6 address can be listened on with the same port")
+{
+    asio::io_context io;
+    const auto listen = [&](const net::Endpoint& endpoint) {
+        return dispatcher::TcpListener::open(io, "listener", {endpoint},
+                                             [](const asio::ip::tcp::socket&) {});
+    };
+    const auto v4 = listen({*net::Address::parse("0.0.0.0"), 0});
+    REQUIRE(v4);
+    const auto v6 = listen({*net::Address::parse("::"), (*v4)->endpoints().at(0).port});
+    if (!v6)
+        FAIL(v6.error().message);
+    CHECK((*v6)->endpoints().at(0).address.is_v6());
 }
