@@ -88,8 +88,12 @@ Result<void> set_access(const std::string& path, const UnixBinding::Access& acce
     if (!group)
         return Error{group.error().code, "socket " + path + ": " + group.error().message};
     if ((!access.owner.empty() || !access.group.empty()) &&
-        ::chown(path.c_str(), *user, *group) != 0)
-        return failed(path, "setting owner and group", errno);
+        ::chown(path.c_str(), *user, *group) != 0) {
+        Error refused = failed(path, "setting owner and group", errno);
+        if (refused.code == Error::Code::denied)
+            refused.message += ": without CAP_CHOWN only to a group that mediaproxyd's user is in";
+        return refused;
+    }
     if (::chmod(path.c_str(), access.mode) != 0)
         return failed(path, "setting the mode", errno);
     return {};

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dispatcher/unix_listener.hpp"
+#include "fakes/unprivileged.hpp"
 #include "stage.hpp"
 
 using namespace mediaproxy;
@@ -333,6 +334,19 @@ TEST_CASE("the socket file")
         }
         REQUIRE(::rename((path + "2").c_str(), path.c_str()) == 0);
         CHECK(dispatcher::UnixListener::open(path, access));
+    }
+    SECTION("is given to a group of our own without privileges, and to another user not")
+    {
+        REQUIRE(::chmod(folder.path.c_str(), 0777) == 0);
+        const fakes::Unprivileged somebody;
+        const std::string own = std::to_string(::getegid());
+        CHECK(dispatcher::UnixListener::open(path, {"", own, 0660}));
+        const auto refused = dispatcher::UnixListener::open(path, {"0", "", 0660});
+        REQUIRE_FALSE(refused);
+        CHECK_THAT(refused.error().message,
+                   Catch::Contains("setting owner and group") &&
+                       Catch::Contains("not permitted: without CAP_CHOWN only to a group that "
+                                       "mediaproxyd's user is in"));
     }
     SECTION("where somebody listens is an error")
     {
