@@ -7,6 +7,7 @@
 #include <iterator>
 #include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 
 #include "base/log.hpp"
 #include "fakes/unprivileged.hpp"
@@ -45,6 +46,25 @@ TEST_CASE("make-certs keeps what exists, hides keys, and its certificates load")
         certificates.make("");
         CHECK(std::filesystem::last_write_time(key) == written);
     }
+}
+
+TEST_CASE("make-certs --group lets the service's group read the keys of services, not the CA's")
+{
+    const Certificates certificates;
+    const auto access_of = [&](const std::string& name) {
+        struct stat status {
+        };
+        REQUIRE(::stat((certificates.folder() + "/" + name).c_str(), &status) == 0);
+        return std::pair(status.st_mode & 0777, status.st_gid);
+    };
+    const gid_t group = ::geteuid() == 0 ? 65534 : ::getegid();
+    certificates.make("--cert new --cert relay --group " + std::to_string(group));
+    CHECK(access_of("new.key") == std::pair(0640U, group));
+    CHECK(access_of("relay.key") == std::pair(0640U, group));
+    CHECK(access_of("dispatcher.key") == std::pair(0600U, ::getegid()));
+    CHECK(access_of("ca/ca.key") == std::pair(0600U, ::getegid()));
+    certificates.make("--cert relay --force");
+    CHECK(access_of("relay.key") == std::pair(0640U, group));
 }
 
 TEST_CASE("make-certs --force makes one pair anew and keeps the authority and other pairs")
