@@ -44,6 +44,17 @@ bool is_file_name(std::string_view name)
     });
 }
 
+/// The tables of settings, in the order of the sample file.
+std::vector<std::string_view> setting_tables()
+{
+    std::vector<std::string_view> tables;
+    for (const Key& key : keys()) {
+        if (!key.table.empty() && (tables.empty() || tables.back() != key.table))
+            tables.push_back(key.table);
+    }
+    return tables;
+}
+
 /// Fills a Config from a document and remembers what is wrong.
 class Loader
 {
@@ -87,22 +98,20 @@ private:
                 {std::string(name), std::string(name), {}, where(table.line)});
             return;
         }
-        std::vector<std::string_view> known{"accounting", "forwarding"};
-        for (const Key& key : keys())
-            known.push_back(key.table);
+        const std::vector<std::string_view> tables = setting_tables();
+        std::vector<std::string_view> known{"", "accounting", "forwarding"};
+        known.insert(known.end(), tables.begin(), tables.end());
         if (std::find(known.begin(), known.end(), table.name) != known.end())
             return;
         unknown_tables_.insert(table.name);
         const std::string_view near = text::nearest(table.name, known);
-        complain(
-            table.line,
-            fmt::format(
-                "unknown table [{}]{}", text::printable(table.name),
-                near.empty()
-                    ? "; there are [log], [tls], [dispatcher], "
-                      "[dispatcher.proxy], [dispatcher.management], [relay], [accounting.NAME] "
-                      "and [forwarding.NAME]"
-                    : fmt::format("; did you mean [{}]?", near)));
+        complain(table.line,
+                 fmt::format(
+                     "unknown table [{}]{}", text::printable(table.name),
+                     near.empty()
+                         ? fmt::format("; there are [{}], [accounting.NAME] and [forwarding.NAME]",
+                                       fmt::join(tables, "], ["))
+                         : fmt::format("; did you mean [{}]?", near)));
     }
 
     void take(const Entry& entry)

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "config/keys.hpp"
+
 using namespace mediaproxy;
 
 namespace
@@ -117,6 +119,16 @@ TEST_CASE("an unknown key is an error with file, line and what was probably mean
     };
     for (const Case& c : cases)
         CHECK(error_of(c.text) == c.error);
+}
+
+TEST_CASE("an unknown table that is near to none is told every table that there is")
+{
+    const std::string error = error_of("[bananas]\n");
+    for (const config::Key& key : config::keys()) {
+        if (!key.table.empty())
+            CHECK_THAT(error, Catch::Contains("[" + std::string(key.table) + "]"));
+    }
+    CHECK_THAT(error, Catch::EndsWith("[relay], [accounting.NAME] and [forwarding.NAME]"));
 }
 
 TEST_CASE("several problems are reported together, in the order of the file")
