@@ -36,11 +36,8 @@ Result<UniqueFd> lock(const std::string& runtime_dir, std::string_view role)
         const ssize_t size = ::pread(file.get(), pid.data(), pid.size(), 0);
         const std::string_view digits(pid.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
         return Error{Error::Code::unavailable,
-                     fmt::format("{}: another {} (process {}) runs in {}{}", path, role,
-                                 text::printable(text::trim(digits)), runtime_dir,
-                                 role == "dispatcher"
-                                     ? fmt::format(" and serves {}/dispatcher.sock", runtime_dir)
-                                     : "")};
+                     fmt::format("{}: another {} (process {}) runs in {}", path, role,
+                                 text::printable(text::trim(digits)), runtime_dir)};
     }
     const std::string pid = fmt::format("{}\n", ::getpid());
     if (::ftruncate(file.get(), 0) != 0 || ::pwrite(file.get(), pid.data(), pid.size(), 0) < 0)

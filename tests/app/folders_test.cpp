@@ -47,8 +47,9 @@ TEST_CASE("a second daemon of a role is kept out of a runtime folder")
         const auto second = RoleLock::take(path, c.second);
         CHECK(second.has_value() == c.allowed);
         if (!second)
-            CHECK_THAT(second.error().message,
-                       Catch::Contains("process " + std::to_string(::getpid())));
+            CHECK_THAT(
+                second.error().message, // its sockets may be anywhere
+                Catch::EndsWith("(process " + std::to_string(::getpid()) + ") runs in " + path));
     }
     CHECK(RoleLock::take(path, Role::both));
 }
