@@ -23,6 +23,8 @@ ROOMS = {
     "relay": {"base", "net", "media", "protocol", "session", "tls", "plugin", "store"},
     "dispatcher": {"base", "net", "protocol", "tls", "accounting", "store", "plugin"},
     "config": {"base", "net", "tls", "relay", "dispatcher", "plugin", "store"},
+    "app": {"base", "net", "protocol", "tls", "store", "plugin", "accounting", "conformance", "relay",
+            "dispatcher", "config"},
 }
 PURE = ("net", "media", "protocol", "session")
 IMPURE = re.compile(
