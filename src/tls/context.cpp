@@ -87,8 +87,9 @@ Result<void> add_authorities(SSL_CTX* ctx, const std::string& path)
     return {};
 }
 
-/// An outdated CRL still revokes what it names: MediaProxy installations live with one for years,
-/// and refusing every peer on that day would end all calls.
+/// An outdated CRL still revokes what it names, and so does one of a clock that is ahead of ours:
+/// MediaProxy installations live with an old one for years, and refusing every peer on that day, or
+/// for the seconds by which clocks differ, would end all calls.
 Result<void> add_revocations(SSL_CTX* ctx, const std::string& path)
 {
     const Result<InfosPtr> infos = read_infos(path);
@@ -103,6 +104,9 @@ Result<void> add_revocations(SSL_CTX* ctx, const std::string& path)
         const ASN1_TIME* next = X509_CRL_get0_nextUpdate(crl);
         if (next != nullptr && X509_cmp_current_time(next) < 0)
             log::warning("{}: the CRL is out of date; what it revokes stays revoked", path);
+        if (X509_cmp_current_time(X509_CRL_get0_lastUpdate(crl)) > 0)
+            log::warning("{}: the CRL is of a clock that is ahead of ours; it counts all the same",
+                         path);
         ++found;
     }
     if (found == 0)
@@ -110,9 +114,10 @@ Result<void> add_revocations(SSL_CTX* ctx, const std::string& path)
     return {};
 }
 
-int accept_outdated_crl(int ok, X509_STORE_CTX* ctx)
+int accept_crl_of_any_time(int ok, X509_STORE_CTX* ctx)
 {
-    if (ok == 1 || X509_STORE_CTX_get_error(ctx) != X509_V_ERR_CRL_HAS_EXPIRED)
+    const int error = X509_STORE_CTX_get_error(ctx);
+    if (error != X509_V_ERR_CRL_HAS_EXPIRED && error != X509_V_ERR_CRL_NOT_YET_VALID)
         return ok;
     X509_STORE_CTX_set_error(ctx, X509_V_OK);
     return 1;
@@ -139,7 +144,8 @@ void harden(SSL_CTX* ctx)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, accept_outdated_crl);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                       accept_crl_of_any_time);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_CRL_CHECK);
 }
 
@@ -226,7 +232,7 @@ Result<void> Context::verify(ssl_st* connection)
                                       SSL_get_peer_cert_chain(connection)) != 1)
         return Error{Error::Code::io, "TLS: " + openssl_reason()};
     X509_STORE_CTX_set_flags(check.get(), X509_V_FLAG_CRL_CHECK);
-    X509_STORE_CTX_set_verify_cb(check.get(), accept_outdated_crl);
+    X509_STORE_CTX_set_verify_cb(check.get(), accept_crl_of_any_time);
     if (X509_verify_cert(check.get()) == 1)
         return {};
     const int why = X509_STORE_CTX_get_error(check.get());

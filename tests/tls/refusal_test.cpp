@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <asio/write.hpp>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <fcntl.h>
 
 #include "tls/certificate.hpp"
@@ -72,6 +73,35 @@ TEST_CASE("a peer with a bad certificate is refused with the reason, on either s
         CHECK_THAT(refusal_of_server(certificates.context("relay"), certificates.context(c.name)),
                    Catch::Contains(c.reason));
     }
+}
+
+TEST_CASE("a CRL of a clock that is ahead, or that is out of date, revokes what it names and "
+          "nothing else")
+{
+    const Certificates certificates;
+    certificates.make("--cert stolen");
+    certificates.make("--revoke stolen");
+    const char* times = GENERATE("-crl_lastupdate 20990101000000Z -crl_nextupdate 20990201000000Z",
+                                 "-crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z");
+    REQUIRE(std::system(("cd " + certificates.folder() +
+                         " && openssl ca -config ca/openssl.cnf -gencrl " + times + " -out crl.pem")
+                            .c_str()) == 0);
+    const auto dispatcher = certificates.context("dispatcher", Seconds{1});
+    CHECK_THAT(refusal_of_client(certificates.context("stolen"), dispatcher),
+               Catch::Contains("certificate revoked"));
+
+    SocketPair sockets;
+    RecordingOwner client_owner, server_owner;
+    const auto client = Link::start(std::move(sockets.client), Link::Side::client,
+                                    certificates.context("relay"), {}, client_owner);
+    const auto server =
+        Link::start(std::move(sockets.server), Link::Side::server, dispatcher, {}, server_owner);
+    REQUIRE(sockets.run_until([&] {
+        return (client_owner.opened && server_owner.opened) || client_owner.closed ||
+               server_owner.closed;
+    }));
+    CHECK_FALSE(server_owner.closed);
+    CHECK_FALSE(client_owner.closed);
 }
 
 TEST_CASE("a peer of another CA is refused")
