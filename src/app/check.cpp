@@ -2,6 +2,7 @@
 #include "app/check.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <fmt/format.h>
 
 #include "config/load.hpp"
@@ -49,7 +50,9 @@ plugin::PluginSource plugin_source(const config::Config& config, plugin::Kind ki
     source.settings = table.settings;
     source.host.version = MEDIAPROXYD_VERSION;
     source.host.owner = "mediaproxyd " + config.state_dir;
-    source.host.state_dir = config.state_dir;
+    std::error_code ignored;
+    if (std::filesystem::is_directory(config.state_dir, ignored)) // not where nothing can be kept
+        source.host.state_dir = config.state_dir;
     return source;
 }
 

@@ -111,7 +111,8 @@ Result<void> Daemon::State::open()
         return invalid(fmt::format("{}", fmt::join(wrong, "; ")));
     if (auto made = make_folder(config_.runtime_dir, 0755); !made)
         return made;
-    if (auto made = make_folder(config_.state_dir, 0750); !made)
+    const bool must_keep = config_.store.spool == store::Options::Spool::disk;
+    if (auto made = make_folder(config_.state_dir, 0750); !made && must_keep)
         return made;
     auto lock = RoleLock::take(config_.runtime_dir, config_.role);
     if (!lock)

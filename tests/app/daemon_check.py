@@ -196,6 +196,13 @@ class Running(Case):
         self.assertIn("dispatcher.lock: another dispatcher", self.log())
         self.assertIn(" ", self.update("call", 5000))
 
+    def test_with_its_spool_in_memory_it_needs_no_state_folder(self):
+        path = self.config(self.both(dispatcher='accounting = ["sqlite"]') +
+                           '[store]\nspool = "memory"\n', state_dir="/proc/none")
+        self.start(path)
+        self.assertIn(" ", self.update("call", 5000))
+        until(lambda: "path: not set, and the daemon has no state folder" in self.log(), self.log)
+
     def test_a_signal_stops_it_and_its_calls_are_recorded(self):
         child = self.start(self.config(self.both(dispatcher='accounting = ["jsonl"]') +
                                        f'[accounting.jsonl]\npath = "{self.folder}/records"\n'))
