@@ -43,8 +43,6 @@ public:
     void summary(TextHandler done) override;
     /// The relay hands out a report once; what it keeps is the copy of the call in the store.
     bool keeps_records() const noexcept override { return true; }
-    /// None: what ends is told in the same turn of the loop.
-    void unsent_letters(CountHandler done) override { done(std::size_t{0}); }
     void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override;
     void unsent_letters(CountHandler done) override { done(std::size_t{0}); }
 

@@ -70,8 +70,10 @@ void SocketPoller::wait()
         [this, alive = std::weak_ptr<bool>(alive_)](const asio::error_code& error) {
             if (error || alive.expired())
                 return;
+            // What escapes the reader ends its turn, not the reading.
+            const std::unique_ptr<SocketPoller, void (*)(SocketPoller*)> again(
+                this, [](SocketPoller* poller) { poller->wait(); });
             turn();
-            wait();
         });
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "dispatcher/record_desk.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 
 #include "base/log.hpp"
@@ -33,20 +32,11 @@ std::string make_record_id(const protocol::SessionReport& report, std::string_vi
     return fmt::format("{:016x}{:016x}", hash(name), hash(name, 0x6c62272e07bb0142U));
 }
 
-/// Answered streams, all of which ICE did not choose: the media went another way, nothing timed
-/// out.
-bool only_unselected(const protocol::SessionReport& report)
-{
-    return !report.streams.empty() &&
-           std::all_of(report.streams.begin(), report.streams.end(),
-                       [](const auto& s) { return s.status == "unselected ICE candidate"; });
-}
-
 } // namespace
 
 bool is_left_by_ice(const protocol::SessionReport& report)
 {
-    return report.all_streams_ice.value_or(only_unselected(report));
+    return report.all_streams_ice.value_or(protocol::streams_left_by_ice(report));
 }
 
 RecordDesk::RecordDesk(RecordSink* sink) : sink_(sink), recent_(keep_recent)

@@ -220,4 +220,17 @@ std::string to_json(const RelaySummary& summary)
     return out;
 }
 
+bool streams_left_by_ice(const SessionReport& report) noexcept
+{
+    bool left = false;
+    for (const StreamReport& stream : report.streams) {
+        if (stream.status == "rejected" || stream.status == "closed")
+            continue;
+        if (stream.status != "unselected ICE candidate")
+            return false;
+        left = true;
+    }
+    return left;
+}
+
 } // namespace mediaproxy::protocol

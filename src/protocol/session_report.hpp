@@ -70,6 +70,10 @@ struct SessionReport {
     bool amended = false;
 };
 
+/// What all_streams_ice says of a call that ended by itself: media went another way, which ICE
+/// chose; nothing timed out. Streams that were refused or closed before the end carried none.
+bool streams_left_by_ice(const SessionReport& report) noexcept;
+
 /// JSON on one line with MediaProxy's separators (`", "` and `": "`), UTF-8; bytes of the strings
 /// that are not UTF-8 become U+FFFD.
 void append_json(std::string& out, const SessionReport& report);

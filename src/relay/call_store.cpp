@@ -53,13 +53,11 @@ protocol::SessionReport make_lost(protocol::SessionReport report, Seconds unseen
     const std::int64_t seconds = std::max<std::int64_t>(0, unseen.count());
     report.lost = true;
     report.duration += seconds;
-    bool all_ice = !report.streams.empty();
     for (protocol::StreamReport& stream : report.streams) {
         if (stream.status == "active" || stream.status == "on hold")
             stream.end_time += seconds;
-        all_ice = all_ice && stream.status == "unselected ICE candidate";
     }
-    report.all_streams_ice = all_ice;
+    report.all_streams_ice = protocol::streams_left_by_ice(report);
     return report;
 }
 

@@ -167,7 +167,10 @@ void DispatcherLocator::tell()
     std::vector<DispatcherTarget> all;
     for (const Entry& entry : entries_) {
         for (const DispatcherTarget& target : entry.targets) {
-            if (std::find(all.begin(), all.end(), target) == all.end())
+            const bool is_told = std::any_of(all.begin(), all.end(), [&](const auto& told) {
+                return told.endpoint == target.endpoint;
+            });
+            if (!is_told) // it would take our second connection for the first one come back
                 all.push_back(target);
         }
     }

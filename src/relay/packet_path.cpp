@@ -10,9 +10,9 @@ void PacketPath::on_readable(SocketId id) noexcept
     // others and its rest is read in the next one.
     const std::size_t count = batch_.receive(ports_.fd(id));
     const session::SocketRole role = ports_.role(id);
-    if (role.stream == nullptr)
-        return;
     const TimePoint now = BootClock::now();
+    if (role.stream == nullptr && count > 0)
+        return ports_.on_unowned(id, now);
     for (std::size_t i = 0; i < count; ++i)
         judge(id, role, batch_.source(i), batch_.data(i), now);
 }
@@ -20,8 +20,9 @@ void PacketPath::on_readable(SocketId id) noexcept
 void PacketPath::on_stray(SocketId id, const net::Endpoint& source, std::span<const std::byte> data)
 {
     const session::SocketRole role = ports_.role(id);
-    if (role.stream != nullptr)
-        judge(id, role, source, data, BootClock::now());
+    if (role.stream == nullptr)
+        return ports_.on_unowned(id, BootClock::now());
+    judge(id, role, source, data, BootClock::now());
 }
 
 void PacketPath::judge(SocketId id, const session::SocketRole& role, const net::Endpoint& source,

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <iterator>
 #include <sys/resource.h>
 
 #include "base/log.hpp"
@@ -24,8 +25,8 @@ namespace
 constexpr std::size_t choice = 16;
 /// A socket's queue holds fewer packets than that.
 constexpr std::size_t most_drained = 1024;
-/// Pairs that still get packets and are passed over in one search.
-constexpr std::size_t most_noisy = 3;
+/// How many pairs that still get packets are passed over in one search.
+constexpr std::size_t most_noisy = 64;
 constexpr std::size_t refill_step = 4;
 constexpr std::size_t shrink_step = 128;
 
@@ -45,12 +46,13 @@ Error no_socket(int error)
 /// A pair of sockets. 32 bytes: two of them are part of what each stream costs.
 struct PortPool::Slot {
     session::Stream* owner = nullptr; ///< null while not lent
-    TimePoint freed{};
+    TimePoint freed{};                ///< or when somebody sent to it afterwards
     int rtp = -1;
     int rtcp = -1;
     net::Port port = 0;
     std::uint16_t pool = 0;
     session::Party party = session::Party::caller;
+    bool heard = false; ///< since it was freed
 };
 
 /// The pairs of one local address.
@@ -115,6 +117,7 @@ void PortPool::release(const session::PortPair& pair) noexcept
 {
     Slot& slot = slots_[pair.slot];
     slot.owner = nullptr;
+    slot.heard = false;
     slot.freed = BootClock::now();
     pools_[slot.pool]->idle.push_back(pair.slot);
     --lent_;
@@ -165,40 +168,81 @@ PortPool::Pool& PortPool::pool_of(const net::Address& bind)
     return *pools_.back();
 }
 
+void PortPool::on_unowned(SocketId id, TimePoint now) noexcept
+{
+    if (id.slot >= slots_.size())
+        return;
+    Slot& slot = slots_[id.slot];
+    slot.freed = now;
+    slot.heard = true;
+}
+
+bool PortPool::has_rested(SlotNumber number, TimePoint now) const noexcept
+{
+    return slots_[number].freed + limits_.rest <= now;
+}
+
 /// In this order: a rested pair, one bound ahead of need, a new one, one that did not rest.
 Result<PortPool::SlotNumber> PortPool::take(Pool& pool, TimePoint now)
 {
-    const bool rested = !pool.idle.empty() && slots_[pool.idle.front()].freed + limits_.rest <= now;
-    if (rested)
-        return pick_quiet(pool, now);
-    if (!pool.warm.empty()) {
-        const SlotNumber number = pool.warm.back();
-        pool.warm.pop_back();
+    if (const auto rested = pick_rested(pool, now))
+        return *rested;
+    const auto warm = std::find_if(pool.warm.rbegin(), pool.warm.rend(),
+                                   [&](SlotNumber number) { return has_rested(number, now); });
+    if (warm != pool.warm.rend()) {
+        const SlotNumber number = *warm;
+        pool.warm.erase(std::next(warm).base());
         drain(number);
         return number;
     }
     if (!pool.idle.empty() && pool.idle.size() >= limits_.most_idle_pairs)
-        return pick_quiet(pool, now);
+        return pick_any(pool);
     auto bound = bind_pair(pool, now);
     if (!bound && !pool.idle.empty())
-        return pick_quiet(pool, now);
+        return pick_any(pool);
     return bound;
 }
 
-/// A pair that somebody still sends to is better left for later.
-PortPool::SlotNumber PortPool::pick_quiet(Pool& pool, TimePoint now)
+/// One of those free longest, at random. A pair that somebody still sends to is left for later: he
+/// would be taken for a party of the next call.
+std::optional<PortPool::SlotNumber> PortPool::pick_rested(Pool& pool, TimePoint now)
 {
-    std::array<SlotNumber, most_noisy> noisy{};
-    std::size_t passed = 0;
-    SlotNumber number = pick_idle(pool, now);
-    while (drain(number) > 0 && passed < noisy.size() && !pool.idle.empty()) {
-        noisy[passed++] = number;
-        number = pick_idle(pool, now);
+    std::array<std::size_t, choice> rested{};
+    std::size_t found = 0;
+    const std::size_t most = std::min(choice + most_noisy, pool.idle.size());
+    for (std::size_t i = 0; i < most && found < choice; ++i) {
+        if (has_rested(pool.idle[i], now))
+            rested[found++] = i;
+        else if (!slots_[pool.idle[i]].heard)
+            break; // those behind it were given back later
     }
-    for (std::size_t i = 0; i < passed; ++i) {
-        slots_[noisy[i]].freed = now;
-        pool.idle.push_back(noisy[i]);
+    for (; found > 0; --found) {
+        std::swap(rested[random_() % found], rested[found - 1]);
+        const SlotNumber number = pool.idle[rested[found - 1]];
+        if (drain(number) > 0) {
+            slots_[number].freed = now;
+            slots_[number].heard = true;
+            continue;
+        }
+        std::swap(pool.idle.front(), pool.idle[rested[found - 1]]);
+        pool.idle.pop_front();
+        return number;
     }
+    return std::nullopt;
+}
+
+/// The one that rested longest of those in front.
+PortPool::SlotNumber PortPool::pick_any(Pool& pool)
+{
+    const auto end =
+        pool.idle.begin() + static_cast<std::ptrdiff_t>(std::min(choice, pool.idle.size()));
+    const auto longest = std::min_element(pool.idle.begin(), end, [&](SlotNumber a, SlotNumber b) {
+        return slots_[a].freed < slots_[b].freed;
+    });
+    std::iter_swap(pool.idle.begin(), longest);
+    const SlotNumber number = pool.idle.front();
+    pool.idle.pop_front();
+    drain(number);
     return number;
 }
 
@@ -208,20 +252,6 @@ std::size_t PortPool::drain(SlotNumber number) noexcept
         return 0;
     const Slot& slot = slots_[number];
     return drain_socket(slot.rtp, most_drained) + drain_socket(slot.rtcp, most_drained);
-}
-
-PortPool::SlotNumber PortPool::pick_idle(Pool& pool, TimePoint now)
-{
-    std::size_t candidates = 0;
-    while (candidates < std::min(choice, pool.idle.size()) &&
-           slots_[pool.idle[candidates]].freed + limits_.rest <= now)
-        ++candidates;
-    // When none has rested, the one free longest.
-    if (candidates > 1)
-        std::swap(pool.idle.front(), pool.idle[random_() % candidates]);
-    const SlotNumber number = pool.idle.front();
-    pool.idle.pop_front();
-    return number;
 }
 
 /// Tries one pair after the other until one can be bound. A socket that was refused a port can
@@ -307,6 +337,7 @@ bool PortPool::make_room(const Pool& pool)
             other->warm.pop_back();
         else
             other->idle.pop_front();
+        other->least_idle = std::min(other->least_idle, other->idle.size());
         close_slot(number);
         return true;
     }

@@ -5,6 +5,7 @@
 #include <asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -23,8 +24,9 @@ namespace mediaproxy::relay
 /// Lends pairs of bound UDP sockets, an even port and the odd one above it. Sockets are made when
 /// they are first needed and then recycled (making four of them costs more than all the rest of a
 /// call): they stay bound and watched while nobody owns them, what arrives then is dropped, and
-/// they are drained before their next use. A pair that was given back rests for a while, unless all
-/// others are in use; among those that rested longest the next one is chosen at random.
+/// they are drained before their next use. A pair that was given back, or that somebody still sends
+/// to, rests for a while, unless all others are in use; among those that rested longest the next
+/// one is chosen at random.
 /// [core thread]
 class PortPool final : public session::PortSource
 {
@@ -50,6 +52,8 @@ public:
 
     /// Whose packets arrive there; no stream while the pair is not lent.
     session::SocketRole role(SocketId id) const noexcept;
+    /// Something came there, and nobody owns the pair: it is not lent soon.
+    void on_unowned(SocketId id, TimePoint now) noexcept;
     /// -1 when there is no such socket.
     int fd(SocketId id) const noexcept;
     const LocalAddresses& addresses() const noexcept { return addresses_; }
@@ -70,8 +74,9 @@ private:
     Result<SlotNumber> bind_pair(Pool& pool, TimePoint now);
     Result<void> open_pair(const Pool& pool, UniqueFd& rtp, UniqueFd& rtcp);
     Result<SlotNumber> open_slot(Pool& pool, net::Port port, UniqueFd rtp, UniqueFd rtcp);
-    SlotNumber pick_idle(Pool& pool, TimePoint now);
-    SlotNumber pick_quiet(Pool& pool, TimePoint now);
+    bool has_rested(SlotNumber number, TimePoint now) const noexcept;
+    std::optional<SlotNumber> pick_rested(Pool& pool, TimePoint now);
+    SlotNumber pick_any(Pool& pool);
     std::size_t drain(SlotNumber number) noexcept;
     bool make_room(const Pool& pool);
     void close_slot(SlotNumber number) noexcept;

@@ -117,11 +117,14 @@ void Relay::State::start()
 
 void Relay::State::on_targets(const std::vector<DispatcherTarget>& targets)
 {
+    // By any name: a dispatcher takes a second connection for the first one come back.
     for (LinkEntry& entry : links_)
-        entry.retired = std::find(targets.begin(), targets.end(), entry.target) == targets.end();
+        entry.retired = std::none_of(targets.begin(), targets.end(), [&](const auto& target) {
+            return target.endpoint == entry.target.endpoint;
+        });
     for (const DispatcherTarget& target : targets) {
         const bool is_known = std::any_of(links_.begin(), links_.end(), [&](const auto& entry) {
-            return entry.target == target;
+            return entry.target.endpoint == target.endpoint;
         });
         if (is_known)
             continue;

@@ -313,7 +313,8 @@ void Session::end_unanswered(TimePoint now) noexcept
         if (stream->standing() == Stream::Standing::proposed)
             stream->end(Stream::End::silent, now);
         if (stream->standing() == Stream::Standing::early)
-            stream->end(Stream::End::no_traffic, now, shared_.rules.answer_timeout);
+            stream->end(stream->does_ice() ? Stream::End::unselected_ice : Stream::End::no_traffic,
+                        now, shared_.rules.answer_timeout);
     }
 }
 

@@ -50,6 +50,8 @@ public:
     /// Every stream that lives is closed.
     void close(TimePoint now) noexcept;
 
+    /// Has a stream that goes on.
+    bool any_alive() const noexcept;
     protocol::SessionReport report(TimePoint now) const;
 
     /// For tests and diagnosis.
@@ -111,7 +113,6 @@ private:
                                       const std::vector<std::unique_ptr<Stream>>& fresh = {}) const;
 
     // Timers.
-    bool any_alive() const noexcept;
     TimePoint answer_deadline() const noexcept;
     TimePoint empty_deadline() const noexcept;
     TimePoint duration_deadline() const noexcept;

@@ -48,14 +48,6 @@ struct SameSession {
     }
 };
 
-bool all_unselected_ice(const protocol::SessionReport& report)
-{
-    return !report.streams.empty() &&
-           std::all_of(report.streams.begin(), report.streams.end(), [](const auto& stream) {
-               return stream.status == "unselected ICE candidate";
-           });
-}
-
 } // namespace
 
 struct SessionTable::State {
@@ -128,9 +120,10 @@ void SessionTable::State::drop(Session& session) noexcept
 
 Expired SessionTable::State::expired(Session& session, const Now& now)
 {
+    const bool silent = !session.any_alive();
     session.close(now.mono);
     Expired out{session.owner(), session.report(now.mono)};
-    out.report.all_streams_ice = all_unselected_ice(out.report);
+    out.report.all_streams_ice = silent && protocol::streams_left_by_ice(out.report);
     drop(session);
     return out;
 }

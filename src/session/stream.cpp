@@ -281,8 +281,7 @@ std::optional<Stream::Timeout> Stream::due(TimePoint now) noexcept
         if (due.at > now)
             return std::nullopt;
     }
-    const bool ice = sides_.caller.ice && sides_.callee.ice;
-    return Timeout{ice ? End::unselected_ice : due.end, due.waited};
+    return Timeout{does_ice() ? End::unselected_ice : due.end, due.waited};
 }
 
 TimePoint Stream::rtcp_deadline() const noexcept

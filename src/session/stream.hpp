@@ -77,6 +77,8 @@ public:
     void set_signalled(Party party, const net::Endpoint& endpoint, bool rtp_reachable,
                        bool rtcp_reachable) noexcept;
     void set_ice(Party party, bool ice) noexcept { sides_[party].ice = ice; }
+    /// Both parties do: silence may mean that they chose another way.
+    bool does_ice() const noexcept { return sides_.caller.ice && sides_.callee.ice; }
     enum class Hold : bool { off, on };
     /// Holding stops the other timers, resuming starts them again.
     void set_hold(Party party, Hold hold, TimePoint now) noexcept;

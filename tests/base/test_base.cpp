@@ -2,15 +2,21 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <asio/io_context.hpp>
+#include <stdexcept>
 #include <string>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "base/log.hpp"
 #include "base/result.hpp"
+#include "base/socket_poller.hpp"
 #include "base/text.hpp"
 #include "base/thread.hpp"
+#include "base/unique_fd.hpp"
 
 using namespace mediaproxy;
 
@@ -95,4 +101,25 @@ TEST_CASE("work that can be done later gives way, that of its thread alone")
     CHECK(nice_of_a_thread(Urgency::soon) == std::max(given, 10));
     CHECK(nice_of_a_thread(Urgency::later) == 19);
     CHECK(::getpriority(PRIO_PROCESS, 0) == given);
+}
+
+TEST_CASE("what escapes a reader of sockets ends its turn, not the reading")
+{
+    struct Thrower : SocketPoller::Reader {
+        void on_ready(SocketPoller::Key, std::uint32_t) override
+        {
+            if (++turns == 1)
+                throw std::runtime_error("once");
+        }
+        void on_turn_end() override {}
+        int turns = 0;
+    } reader;
+    asio::io_context io;
+    SocketPoller poller(io);
+    REQUIRE(poller.start(reader));
+    const UniqueFd ready(::eventfd(1, EFD_CLOEXEC));
+    REQUIRE(poller.add(ready.get(), 1));
+    CHECK_THROWS_AS(io.run_one(), std::runtime_error);
+    CHECK(io.run_one_for(std::chrono::seconds(10)) == 1);
+    CHECK(reader.turns == 2);
 }

@@ -96,6 +96,15 @@ TEST_CASE("a domain is found by its SRV record: the targets' hosts, our port; an
     f.names.addresses["d2.example.test"] = {one, two};
     REQUIRE(f.wait({"d2.example.test:4000 192.0.2.2:4000"}));
 
+    INFO("both are the same: one connection is enough");
+    f.names.services["_sip._udp.example.test"] = {"d2.example.test", "d1.example.test"};
+    f.names.addresses["d1.example.test"] = {two};
+    f.names.addresses["d2.example.test"] = {two};
+    const int before = f.names.questions;
+    REQUIRE(test::run_until(f.io, [&] { return f.names.questions > before + 10; }));
+    CHECK(f.targets == std::vector<std::string>{"d2.example.test:4000 192.0.2.2:4000"});
+    f.names.services["_sip._udp.example.test"] = {"d2.example.test"};
+
     INFO("it moves");
     f.names.addresses["d2.example.test"] = {one};
     REQUIRE(f.wait({"d2.example.test:4000 192.0.2.1:4000"}));

@@ -4,6 +4,7 @@
 #include "base/log.hpp"
 #include "call.hpp"
 #include "plugin/source.hpp"
+#include "relay/port_pool.hpp"
 #include "relay/relay.hpp"
 #include "scripted_dispatcher.hpp"
 
@@ -118,6 +119,22 @@ TEST_CASE("a phone behind a NAT is answered where it sends from")
     INFO("a stranger is not heard");
     f.caller.send(f.to_caller_side, test::rtp());
     CHECK(f.callee.hears_nothing());
+}
+
+TEST_CASE("a phone that goes on after its call is not taken for a party of the next one")
+{
+    Fixture f;
+    f.set_up();
+    const net::Endpoint old = f.to_caller_side;
+    REQUIRE(f.relay->remove(f.call.bye()));
+    const auto rested = BootClock::now() + PortPool::Limits{}.rest + Milliseconds{200};
+    REQUIRE(test::run_until(f.io, [&] {
+        f.caller.send(old, test::rtp());
+        return BootClock::now() > rested;
+    }));
+    f.set_up("c2");
+    CHECK(f.to_caller_side != old);
+    CHECK(f.to_callee_side != old);
 }
 
 TEST_CASE("RTCP has its own way beside RTP")

@@ -150,6 +150,34 @@ TEST_CASE("an unused ICE candidate expires as one, where both sides do ICE")
         check_end(ended, "no-traffic timeout", 5);
         CHECK(ended[0].report.all_streams_ice == false);
     }
+    SECTION("the other stream was refused")
+    {
+        scene.request({a + ":ice=yes,video:20.1.0.2:5002:sendrecv:ice=yes"});
+        scene.reply({b + ":ice=yes,video:20.2.0.2:0:sendrecv:ice=no"});
+        const auto ended = scene.run(5s);
+        REQUIRE(ended.size() == 1);
+        CHECK(ended[0].report.streams.size() == 2);
+        CHECK(ended[0].report.all_streams_ice == true);
+    }
+    SECTION("the other stream was closed")
+    {
+        scene.request({a + ":ice=yes,video:20.1.0.2:5002:sendrecv:ice=yes"});
+        scene.reply({b + ":ice=yes,video:20.2.0.2:6002:sendrecv:ice=yes"});
+        CHECK(scene.run(1s).empty());
+        scene.request({a + ":ice=yes,video:20.1.0.2:0:sendrecv:ice=no", 2, "A", "B"});
+        scene.reply({b + ":ice=yes,video:20.2.0.2:0:sendrecv:ice=no", 2, "A", "B"});
+        const auto ended = scene.run(5s);
+        REQUIRE(ended.size() == 1);
+        CHECK(ended[0].report.all_streams_ice == true);
+    }
+    SECTION("answered by a 1xx only")
+    {
+        scene.request({a + ":ice=yes"});
+        scene.early({b + ":ice=yes"});
+        const auto ended = scene.run(7s);
+        REQUIRE(ended.size() == 1);
+        CHECK(ended[0].report.all_streams_ice == true);
+    }
     SECTION("not all streams")
     {
         scene.request({a + ":ice=yes,video:20.1.0.2:5002:sendrecv:ice=yes"});
