@@ -4,8 +4,6 @@ import contextlib
 import socket
 import threading
 
-from .daemon import free_port
-
 
 class Cable:
     """Passes bytes between who connects to `endpoint` and `target`, as long as it is whole.
@@ -17,7 +15,10 @@ class Cable:
     def __init__(self, target):
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
-        self.endpoint = f"127.0.0.1:{free_port()}"
+        # Bound for as long as the cable is there: what is cut shall find its port again.
+        self._place = _bound(0)
+        self._port = self._place.getsockname()[1]
+        self.endpoint = f"127.0.0.1:{self._port}"
         self._lock = threading.Lock()
         self._passes = threading.Event()
         self._links = set()
@@ -26,8 +27,8 @@ class Cable:
 
     def mend(self):
         self._passes.set()
-        host, _, port = self.endpoint.rpartition(":")
-        self._door = socket.create_server((host, int(port)))
+        self._door = _bound(self._port)
+        self._door.listen()
         threading.Thread(target=self._accept, args=(self._door,), daemon=True).start()
 
     def hold(self):
@@ -74,6 +75,14 @@ class Cable:
             self._links -= {source, sink}
         _end(source)
         _end(sink)
+
+
+def _bound(port):
+    """Several may have the same port as long as only one of them listens."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
 
 
 def _end(link):
