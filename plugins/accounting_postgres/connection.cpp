@@ -40,8 +40,9 @@ Failure failure_of(const PGresult* result)
 {
     const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME);
     return {one_line(message != nullptr ? message : PQresultErrorMessage(result)),
-            state != nullptr ? state : ""};
+            state != nullptr ? state : "", column != nullptr ? column : ""};
 }
 
 } // namespace

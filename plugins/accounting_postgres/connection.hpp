@@ -30,6 +30,7 @@ struct Statement {
 struct Failure {
     std::string message;
     std::string state;
+    std::string column = {}; ///< that a value was missing in
 
     bool any() const { return !message.empty(); }
 };

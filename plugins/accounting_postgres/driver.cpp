@@ -18,6 +18,7 @@ namespace
 
 // Types by their object ids, which are the same in every server (pg_type.dat).
 constexpr Oid type_bytea = 17, type_bpchar = 1042, type_varchar = 1043;
+constexpr std::string_view not_null_violation = "23502";
 // The server gives up first, and says so; this much later it is not there any more.
 constexpr std::chrono::milliseconds grace{2000};
 
@@ -66,19 +67,23 @@ Fault to_fault(std::string_view state)
 {
     // A whole SQLSTATE, or its class: Appendix A of PostgreSQL's manual. What is not here passes.
     static constexpr std::pair<std::string_view, Fault> faults[] = {
-        {"23505", Fault::duplicate}, // unique_violation
-        {"23502", Fault::refused},   // not_null_violation: of a column that is not ours
-        {"42P01", Fault::no_table},  // undefined_table
-        {"22", Fault::record},       // data exception: too long, no such character
-        {"23", Fault::record},       // other constraints
-        {"54", Fault::record},       // a limit of the server: too large for an index
-        {"0A", Fault::refused},      // feature not supported
-        {"25", Fault::refused},      // transaction state: read-only
-        {"28", Fault::refused},      // authorization
-        {"3D", Fault::refused},      // no such database
-        {"3F", Fault::refused},      // no such schema
-        {"42", Fault::refused},      // access rule, or no such column
-        {"44", Fault::record},       // WITH CHECK OPTION of a view
+        {"23505", Fault::duplicate},          // unique_violation
+        {not_null_violation, Fault::refused}, // of a column that is not ours
+        {"42P01", Fault::no_table},           // undefined_table
+        {"22", Fault::record},                // data exception: too long, no such character
+        {"23", Fault::record},                // other constraints
+        {"P0", Fault::record},                // a trigger of the operator's says no (PL/pgSQL)
+        {"21", Fault::record},                // so do these: cardinality
+        {"38", Fault::record},                // a function of another language
+        {"39", Fault::record},                // a trigger that breaks its protocol
+        {"54", Fault::record},                // a limit of the server: too large for an index
+        {"0A", Fault::refused},               // feature not supported
+        {"25", Fault::refused},               // transaction state: read-only
+        {"28", Fault::refused},               // authorization
+        {"3D", Fault::refused},               // no such database
+        {"3F", Fault::refused},               // no such schema
+        {"42", Fault::refused},               // access rule, or no such column
+        {"44", Fault::record},                // WITH CHECK OPTION of a view
     };
     for (const auto& [prefix, fault] : faults) {
         if (state.starts_with(prefix))
@@ -147,7 +152,12 @@ SqlOutcome Driver::send(std::vector<Statement> statements, std::vector<Result>& 
         connection_.run(statements, results, options_.server.statement_timeout + grace);
     if (!failure.any())
         return {};
-    return {connection_.is_open() ? to_fault(failure.state) : Fault::unavailable, failure.message};
+    if (!connection_.is_open())
+        return {Fault::unavailable, failure.message};
+    // The only column in which we ever write NULL.
+    const bool without_to_tag =
+        failure.state == not_null_violation && failure.column == options_.names.to_tag;
+    return {without_to_tag ? Fault::record : to_fault(failure.state), failure.message};
 }
 
 SqlOutcome Driver::begin()

@@ -56,6 +56,9 @@ TEST_CASE("SQLSTATE says whose fault a failure is")
     CHECK(to_fault("22001") == Fault::record);
     CHECK(to_fault("22P05") == Fault::record);
     CHECK(to_fault("54000") == Fault::record);
+    // A trigger of the operator's, or a function that it calls, says no.
+    for (const char* state : {"P0001", "P0004", "21000", "38000", "39P01"})
+        CHECK(to_fault(state) == Fault::record);
     CHECK(to_fault("42P01") == Fault::no_table);
     for (const char* state : {"42501", "42703", "25006", "28P01", "3D000", "23502"})
         CHECK(to_fault(state) == Fault::refused);
