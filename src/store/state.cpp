@@ -39,11 +39,8 @@ Result<void> Store::State::open()
 {
     (void)unstepped_time(); // the clock of ages begins now
     auto opened = open_checked();
-    if (!opened && opened.error().code == Error::Code::invalid) {
+    if (!opened && opened.error().code == Error::Code::invalid)
         opened = replace_damaged(opened.error());
-        if (opened)
-            opened = open_databases();
-    }
     if (!opened)
         return opened;
     // The clock makes the numbers rise even when the file was deleted.
@@ -83,11 +80,18 @@ Result<void> Store::State::open_checked()
     return opened;
 }
 
-/// Leaves no database open.
+/// In a file that nobody else has open.
+Result<void> Store::State::raise_sequence(std::uint64_t least)
+{
+    auto opened = Database::open(path);
+    return opened ? opened->raise_sequence(least) : std::move(opened).error();
+}
+
+/// When it fails no database is open.
 Result<void> Store::State::replace_damaged(const Error& why)
 {
     log::error("store {}: the file is damaged", why.message);
-    syncer.close_file();
+    const auto held = syncer.let_go(); // until there is a WAL again that is ours
     reader_database.reset();
     writer_database.reset();
     const auto salvaged = set_aside_and_salvage(path);
@@ -95,12 +99,10 @@ Result<void> Store::State::replace_damaged(const Error& why)
         return salvaged.error();
     log::error("store {}: set aside as {}; {} records and {} entries of state were saved from it",
                path, salvaged->kept_as, salvaged->records, salvaged->states);
-    auto opened = Database::open(path);
-    if (!opened)
-        return std::move(opened).error();
     // Back ends remember how far they are: no number may come twice in a run.
     const std::uint64_t ours = first_id == 0 ? 0 : first_id + (++repairs << 24);
-    return opened->raise_sequence(std::max(salvaged->last_sequence, ours));
+    auto raised = raise_sequence(std::max(salvaged->last_sequence, ours));
+    return raised ? open_databases() : raised;
 }
 
 /// While the daemon runs. False when that was tried already, in vain.
@@ -110,9 +112,7 @@ bool Store::State::repair(const Error& why)
         return false;
     last_repair = Clock::now();
     const std::lock_guard held(reader_mutex);
-    auto repaired = replace_damaged(why);
-    if (repaired)
-        repaired = open_databases();
+    const auto repaired = replace_damaged(why);
     if (!repaired)
         log::error("store {}: cannot be repaired", repaired.error().message);
     return repaired.has_value();

@@ -32,6 +32,7 @@ struct Store::State {
     Result<void> open_databases();
     Result<void> open_checked();
     Result<void> replace_damaged(const Error& why);
+    Result<void> raise_sequence(std::uint64_t least);
     bool repair(const Error& why);
     bool in_memory() const noexcept { return options.spool == Options::Spool::memory; }
 

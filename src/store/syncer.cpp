@@ -44,7 +44,7 @@ void Syncer::stop()
         wake_.notify_one();
     }
     thread_.join();
-    close_file();
+    (void)let_go();
 }
 
 void Syncer::on_commit()
@@ -132,28 +132,29 @@ Result<void> Syncer::copy()
 
 bool Syncer::open_file()
 {
-    if (!wal_)
-        wal_.reset(::open((path_ + "-wal").c_str(), O_RDONLY | O_CLOEXEC));
-    if (!wal_)
-        return complain(path_ + "-wal: " + std::strerror(errno));
     if (connection_)
         return true;
     auto opened = Connection::open(path_, Connection::Access::write);
     if (!opened)
         return complain(opened.error().message);
-    // A connection knows of the WAL from its first read on; without one it copies nothing.
+    // A connection knows of the WAL from its first read on; without one it copies nothing. From
+    // then on nobody deletes the WAL either: what is opened by its name is the one in use.
     if (auto read = opened->number("PRAGMA user_version"); !read)
         return complain(read.error().message);
+    wal_.reset(::open((path_ + "-wal").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!wal_)
+        return complain(path_ + "-wal: " + std::strerror(errno));
     connection_ = std::make_unique<Connection>(*std::move(opened));
     copied_ = 0;
     return true;
 }
 
-void Syncer::close_file()
+std::unique_lock<std::mutex> Syncer::let_go()
 {
-    const std::lock_guard held(file_mutex_);
+    std::unique_lock held(file_mutex_);
     connection_.reset();
     wal_.reset();
+    return held;
 }
 
 bool Syncer::complain(const std::string& message)

@@ -38,8 +38,9 @@ public:
 
     void start();
     void stop();
-    /// Lets go of the file, when it is replaced; takes it again at the next commit. Blocks.
-    void close_file();
+    /// Lets go of the file, and keeps off it until the lock is gone: for who replaces it. Nothing
+    /// counts as synced meanwhile. Blocks.
+    [[nodiscard]] std::unique_lock<std::mutex> let_go();
 
 private:
     using Clock = std::chrono::steady_clock;

@@ -49,6 +49,19 @@ std::size_t page_of(const std::string& path, const std::string& record_id)
     return at / page;
 }
 
+/// The files of the folder that this process has open.
+std::vector<std::string> open_files(const fakes::TemporaryFolder& folder)
+{
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        std::error_code gone; // the one that reads this folder
+        const std::string name = std::filesystem::read_symlink(entry, gone);
+        if (name.starts_with(folder.path()))
+            names.push_back(name.substr(folder.path().size() + 1));
+    }
+    return names;
+}
+
 std::vector<std::string> set_aside(const fakes::TemporaryFolder& folder)
 {
     std::vector<std::string> names;
@@ -184,4 +197,34 @@ TEST_CASE("a file that is damaged while it is in use is replaced without a resta
     REQUIRE(store->put_record({"x"}, "new", "{}"));
     REQUIRE(store->flush(long_enough));
     CHECK(waiting(*store, "x", newest) == std::vector<std::string>{"new"});
+}
+
+TEST_CASE("what is to be synced while the file is replaced is synced in the new one")
+{
+    const fakes::TemporaryFolder folder;
+    const fakes::CapturedLog log;
+    const std::string path = folder / "s.sqlite";
+    fill(path);
+    // So many that the next sync is due before they are saved.
+    run(path, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000) "
+              "INSERT INTO spool (backend, record_id, body) SELECT 'y', 'many', "
+              "hex(zeroblob(400)) FROM n");
+    const auto store = open(path, {.sync_interval = Milliseconds{20}});
+    overwrite(path, page_of(path, "r1") * page, page);
+    REQUIRE(store->put_record({"x"}, "just before", "{}"));
+    REQUIRE(store->flush(long_enough));
+    while (log.count("were saved from it") == 0)
+        (void)store->waiting("x", 0, 10); // says that it is damaged
+    REQUIRE(store->put_record({"x"}, "after", "{}"));
+    REQUIRE(store->flush(long_enough));
+    await([&] { return store->is_synced(); });
+    const std::vector<std::string> ids = waiting(*store, "x");
+    CHECK(ids.at(ids.size() - 2) == "just before");
+    CHECK(ids.back() == "after");
+    for (const std::string& name : open_files(folder)) {
+        INFO(name);
+        CHECK(name.find("(deleted)") == std::string::npos);
+        CHECK(name.find(".damaged-") == std::string::npos);
+    }
+    CHECK(log.count("no power cut") == 0);
 }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <map>
 #include <sqlite3.h>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "store/store.hpp"
@@ -48,4 +50,13 @@ inline void run(const std::string& path, const char* sql)
     REQUIRE(sqlite3_open(path.c_str(), &file) == SQLITE_OK);
     REQUIRE(sqlite3_exec(file, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
     sqlite3_close(file);
+}
+
+template <class Done>
+void await(Done done)
+{
+    const auto end = std::chrono::steady_clock::now() + long_enough;
+    while (!done() && std::chrono::steady_clock::now() < end)
+        std::this_thread::yield();
+    REQUIRE(done());
 }

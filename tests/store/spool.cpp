@@ -35,15 +35,6 @@ constexpr const char* version_1 =
     "UPDATE spool SET parked = 'too long' WHERE sequence = 2;"
     "INSERT INTO starts VALUES (4000000000);";
 
-template <class Done>
-void await(Done done)
-{
-    const auto end = std::chrono::steady_clock::now() + long_enough;
-    while (!done() && std::chrono::steady_clock::now() < end)
-        std::this_thread::yield();
-    REQUIRE(done());
-}
-
 /// How often the WAL began anew, as its header tells
 /// (https://www.sqlite.org/fileformat2.html, 4.1).
 std::uint32_t beginnings_of_wal(const std::string& path)
