@@ -19,8 +19,11 @@ struct Options {
     /// What is committed survives a power cut after so long; it survives the process at once.
     Milliseconds sync_interval{100};
 
-    /// For records that a failing disk does not take. Not a setting.
+    // Not settings.
+    /// For records that a failing disk does not take.
     std::size_t record_memory = 256UL * 1024 * 1024;
+    /// How long a start looks for damage; what it does not reach is repaired when it is found.
+    Milliseconds check_patience{2000};
 };
 
 } // namespace mediaproxy::store

@@ -16,7 +16,6 @@ namespace mediaproxy::store
 namespace
 {
 
-constexpr Milliseconds check_patience{2000}; ///< what is found later is repaired later
 constexpr Seconds repair_interval{60};
 constexpr const char* memory_path = ":memory:";
 
@@ -38,20 +37,29 @@ Store::State::State(std::string file, Options wanted, UniqueFd locked)
 Result<void> Store::State::open()
 {
     (void)unstepped_time(); // the clock of ages begins now
-    auto opened = open_checked();
-    if (!opened && opened.error().code == Error::Code::invalid)
-        opened = replace_damaged(opened.error());
-    if (!opened)
-        return opened;
-    // The clock makes the numbers rise even when the file was deleted.
-    const auto start = writer_database->count_start(seconds_since_1970());
+    const auto checked = open_checked();
+    Result<std::uint64_t> start = checked ? begin() : checked.error();
+    if (!start && start.error().code == Error::Code::invalid) {
+        const auto replaced = replace_damaged(start.error());
+        start = replaced ? begin() : replaced.error();
+    }
     if (!start)
         return start.error();
     first_id = (*start << 32) | 1;
     std::random_device random;
     record_id_prefix = fmt::format("{:x}-{:08x}-", *start, random());
     look_at_spool();
-    return reader_database->load_keys(on_disk);
+    return {};
+}
+
+/// The number of this start. What the check did not reach may be found here.
+Result<std::uint64_t> Store::State::begin()
+{
+    on_disk = {};
+    if (auto loaded = reader_database->load_keys(on_disk); !loaded)
+        return loaded.error();
+    // The clock makes the numbers rise even when the file was deleted.
+    return writer_database->count_start(seconds_since_1970());
 }
 
 Result<void> Store::State::open_databases()
@@ -76,7 +84,7 @@ Result<void> Store::State::open_checked()
 {
     auto opened = open_databases();
     if (opened)
-        opened = reader_database->connection().check(check_patience);
+        opened = reader_database->connection().check(options.check_patience);
     return opened;
 }
 

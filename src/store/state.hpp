@@ -29,6 +29,7 @@ struct Store::State {
 
     // The file. Before start(), or by the writer.
     Result<void> open();
+    Result<std::uint64_t> begin();
     Result<void> open_databases();
     Result<void> open_checked();
     Result<void> replace_damaged(const Error& why);

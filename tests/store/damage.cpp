@@ -39,14 +39,18 @@ void overwrite(const std::string& path, std::size_t at, std::size_t size)
                 .write(std::string(size, '\xa5').data(), static_cast<std::streamsize>(size)));
 }
 
+std::size_t find(const std::string& path, const std::string& bytes)
+{
+    std::ifstream file(path, std::ios::binary);
+    const std::size_t at = std::string((std::istreambuf_iterator<char>(file)), {}).find(bytes);
+    REQUIRE(at != std::string::npos);
+    return at;
+}
+
 /// The page that holds the record with this id.
 std::size_t page_of(const std::string& path, const std::string& record_id)
 {
-    std::ifstream file(path, std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-    const std::size_t at = bytes.find(record_id + "bbb");
-    REQUIRE(at != std::string::npos);
-    return at / page;
+    return find(path, record_id + "bbb") / page;
 }
 
 /// The files of the folder that this process has open.
@@ -147,6 +151,29 @@ TEST_CASE("of a file that was repaired before, the tail of the spool may be unre
     CHECK(ids.size() < records - 1);
     CHECK(ids.front() == "r1");
     CHECK(log.count("were saved from it") == 1);
+}
+
+TEST_CASE("damage that the check at the start does not reach is repaired by the start, too")
+{
+    const fakes::TemporaryFolder folder;
+    const fakes::CapturedLog log;
+    const std::string path = folder / "s.sqlite";
+    fill(path, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+               "INSERT INTO state SELECT 'tokens', CAST(i AS BLOB), x'00' FROM n");
+    // A row that says it is longer than it is: the size of its header comes first of all.
+    overwrite(path, find(path, "tokens9999") - 4, 1);
+    {
+        const auto store = open(path, {.check_patience = Milliseconds{0}});
+        CHECK(log.count("set aside as") == 1);
+        CHECK(waiting(*store, "x").size() == records - 1);
+        CHECK(load(*store, "tokens").size() == 9998);
+        store->erase("tokens", "1");
+        REQUIRE(store->flush(long_enough));
+        CHECK(load(*store, "tokens").size() == 9997);
+    }
+    CHECK(set_aside(folder).size() == 1);
+    (void)open(path);
+    CHECK(set_aside(folder).size() == 1);
 }
 
 TEST_CASE("another kind of file is set aside too")
