@@ -118,6 +118,8 @@ void UringEngine::detach(std::span<Flow* const> flows)
     constexpr unsigned rounds_until_again = 64;
     io_uring_cqe* first = nullptr;
     for (unsigned round = 0; leaving_ > 0; ++round) {
+        if (deferred_.size() > most_deferred)
+            complete_deferred();
         // Cancelling again is harmless, and needed when an operation was just then running.
         if (first == nullptr || round % rounds_until_again == 0)
             each_leg(cancel_if_running);
@@ -134,7 +136,8 @@ void UringEngine::detach(std::span<Flow* const> flows)
     });
 }
 
-/// The core thread waits for the leaving legs: only their packets are forwarded now.
+/// The core thread waits for the leaving legs: only their packets are forwarded now, as long as
+/// the others' leave them buffers.
 void UringEngine::take_completions()
 {
     unsigned head = 0;
@@ -180,7 +183,7 @@ void UringEngine::wait(Wait how)
     now_ = boot_time_ms();
 }
 
-void UringEngine::process()
+void UringEngine::complete_deferred()
 {
     for (const Completion& completion : deferred_) {
         complete(completion);
@@ -188,6 +191,11 @@ void UringEngine::process()
             submit();
     }
     deferred_.clear();
+}
+
+void UringEngine::process()
+{
+    complete_deferred();
     unsigned head = 0;
     unsigned seen = 0;
     io_uring_cqe* entry = nullptr;

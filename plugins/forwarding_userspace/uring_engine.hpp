@@ -84,6 +84,8 @@ public:
 private:
     static constexpr unsigned queue_entries = 1024;
     static constexpr unsigned most_sends = 32; // a longer batch keeps the core thread waiting
+    /// Each may hold a buffer, and without one no twin is found empty.
+    static constexpr std::size_t most_deferred = UringBuffers::count / 2;
     static constexpr std::uint64_t least_for_twin = 16; // packets
     static constexpr std::int64_t twin_linger = 200;    // ms
 
@@ -100,6 +102,7 @@ private:
     void sort_out_deferred();
     void take_completions();
     void complete_or_defer(const Completion& completion);
+    void complete_deferred();
     void complete(const Completion& completion);
     void received(Leg& leg, const Completion& completion);
     void guard_others(Leg& leg);

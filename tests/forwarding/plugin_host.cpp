@@ -77,9 +77,15 @@ void PluginHost::offer_events()
     events_.stray = [](const mp_host* host, mp_flow_id id, std::uint32_t side,
                        const mp_endpoint* from, const void* data, std::uint32_t size) {
         PluginHost& self = of(host);
-        const std::lock_guard lock(self.mutex_);
-        self.strays_.push_back({id, side, *from, {static_cast<const char*>(data), size}});
-        self.wake();
+        std::function<void()> act;
+        {
+            const std::lock_guard lock(self.mutex_);
+            self.strays_.push_back({id, side, *from, {static_cast<const char*>(data), size}});
+            self.wake();
+            act = self.on_stray_;
+        }
+        if (act)
+            act();
     };
     events_.readings = [](const mp_host* host, std::uint64_t request,
                           const mp_flow_reading* readings, std::uint32_t count,
@@ -223,6 +229,12 @@ std::map<mp_flow_id, mp_flow_reading> PluginHost::read()
         throw std::runtime_error("read() was not answered");
     const std::lock_guard lock(mutex_);
     return readings_;
+}
+
+void PluginHost::on_stray(std::function<void()> act)
+{
+    const std::lock_guard lock(mutex_);
+    on_stray_ = std::move(act);
 }
 
 bool PluginHost::await_strays(std::size_t count)

@@ -63,6 +63,10 @@ public:
     /// Asks for all flows and waits for the last piece.
     std::map<mp_flow_id, mp_flow_reading> read();
 
+    /// From now on each stray does that too, on the thread that reports it: a worker's, which it
+    /// can hold up.
+    void on_stray(std::function<void()> act);
+
     /// Waits, a few seconds at most; true when so many have come.
     bool await_strays(std::size_t count);
     bool await_lost(std::size_t count);
@@ -113,6 +117,7 @@ private:
     std::vector<std::pair<void (*)(void*), void*>> posted_;
     std::vector<std::string> log_;
     std::vector<Stray> strays_;
+    std::function<void()> on_stray_;
     std::vector<mp_flow_id> lost_;
     std::map<mp_flow_id, mp_flow_reading> readings_;
     std::uint64_t request_ = 0;

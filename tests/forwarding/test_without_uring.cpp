@@ -9,8 +9,6 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "engines.hpp"
 #include "plugin_host.hpp"
@@ -56,18 +54,13 @@ bool io_uring_is_refused()
     return false;
 }
 
-/// Runs `body` in a process that may not use io_uring; tells what it returned.
 template <typename Body>
 bool without_io_uring(Body&& body)
 {
-    const pid_t child = fork();
-    if (child == 0) {
+    return in_a_process([&] {
         forbid_io_uring();
-        _exit(body() ? 0 : 1);
-    }
-    int status = -1;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        return body();
+    });
 }
 
 } // namespace
