@@ -340,7 +340,18 @@ void UringEngine::enter_bursts(Leg& leg)
         return;
     leg.path = Path::bursts;
     if (leg.operation == Operation::receive)
-        cancel(leg);
+        return cancel(leg);
+    std::erase(unarmed_, &leg); // it has ended in this turn
+    packets_ended(leg);
+}
+
+/// Nobody reads the leg's own socket now.
+void UringEngine::packets_ended(Leg& leg)
+{
+    if (leg.twin.state == Twin::State::opened || leg.twin.state == Twin::State::receiving)
+        retire_twin(leg);
+    else
+        go_over_to_bursts(leg);
 }
 
 void UringEngine::go_over_to_bursts(Leg& leg)
@@ -367,10 +378,8 @@ void UringEngine::receive_ended(Leg& leg, int result)
         clear_errors(leg.fd);
     if (leg.path == Path::packets)
         unarmed_.push_back(&leg);
-    else if (leg.twin.state == Twin::State::opened || leg.twin.state == Twin::State::receiving)
-        retire_twin(leg);
     else
-        go_over_to_bursts(leg);
+        packets_ended(leg);
 }
 
 void UringEngine::polled(Leg& leg, int result)

@@ -124,6 +124,7 @@ private:
     void receive_ended(Leg& leg, int result);
     void polled(Leg& leg, int result);
     void enter_bursts(Leg& leg);
+    void packets_ended(Leg& leg);
     bool fail_if_hopeless(Leg& leg, int result);
 
     Environment environment_;
