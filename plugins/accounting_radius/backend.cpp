@@ -193,7 +193,6 @@ void Backend::ask(const Server& server, Delivery& delivery)
     for (std::size_t i = 0; i < delivery.records.size(); ++i) {
         Delivery::Record& record = delivery.records[i];
         if (exchange.acknowledged(i)) {
-            passed_over_.erase(record.id);
             acknowledged_.insert(std::move(record.id));
             continue;
         }
@@ -217,55 +216,26 @@ void Backend::deliver(Delivery& delivery)
     }
 }
 
-/// What of these is to be sent. A record that a server passed over may be alone by now, the others
-/// of its batch acknowledged: silence would then say nothing. One of those goes with it once more,
-/// so that a server that is dead is told from one that will not have this record.
-Backend::Delivery Backend::prepare(std::span<const mp_session_record* const> batch)
-{
-    Delivery delivery;
-    const mp_session_record* taken = nullptr;
-    for (const mp_session_record* record : batch) {
-        if (!acknowledged_.contains(record->record_id))
-            delivery.records.push_back({record->record_id, encode(*record), false});
-        else if (taken == nullptr)
-            taken = record;
-    }
-    if (taken != nullptr && !delivery.records.empty() &&
-        passed_over_.contains(delivery.records.front().id))
-        delivery.records.insert(delivery.records.begin(),
-                                {taken->record_id, encode(*taken), false});
-    return delivery;
-}
-
-void Backend::count_passed_over(const Delivery& delivery)
-{
-    for (const Delivery::Record& record : delivery.records) {
-        if (record.passed_over && !acknowledged_.contains(record.id))
-            ++passed_over_[record.id];
-    }
-}
-
-bool Backend::is_given_up(const std::string& record_id) const
-{
-    const auto found = passed_over_.find(record_id);
-    return found != passed_over_.end() && found->second >= most_times_passed_over;
-}
-
 /// Of the first record that nobody acknowledged.
-Outcome Backend::judge(const std::string& record_id, const std::string& complaints)
+Outcome Backend::judge(const std::string& record_id, const Delivery& delivery)
 {
     if (cancelled_.raised())
         return {MP_E_AGAIN, "cancelled"};
-    if (is_given_up(record_id)) {
-        passed_over_.erase(record_id);
-        return {MP_E_FAILED, "servers acknowledge other records but not this one, " +
-                                 std::to_string(most_times_passed_over) + " times"};
+    for (const Delivery::Record& record : delivery.records) {
+        if (record.passed_over)
+            ++passed_over_[record.id];
     }
-    if (!passed_over_.contains(record_id))
-        return {MP_E_AGAIN, complaints};
-    std::string sentence = "servers acknowledge other records but not " + record_id;
-    append_sentence(sentence, complaints);
-    return {MP_E_AGAIN, sentence};
+    const auto found = passed_over_.find(record_id);
+    if (found == passed_over_.end())
+        return {MP_E_AGAIN, delivery.complaints};
+    if (found->second < most_times_passed_over) {
+        std::string sentence = "servers acknowledge other records but not " + record_id;
+        append_sentence(sentence, delivery.complaints);
+        return {MP_E_AGAIN, sentence};
+    }
+    passed_over_.erase(found);
+    return {MP_E_FAILED, "servers acknowledge other records but not this one, " +
+                             std::to_string(most_times_passed_over) + " times"};
 }
 
 Outcome Backend::write(std::span<const mp_session_record* const> records, std::uint32_t& done)
@@ -277,16 +247,17 @@ Outcome Backend::write(std::span<const mp_session_record* const> records, std::u
     }
     while (done < records.size()) {
         const auto batch =
-            records.subspan(done, std::min(records.size() - done, Exchange::most_requests - 1));
-        // Counted together with one that was in front of it and is parked by now.
-        if (is_given_up(batch.front()->record_id))
-            return judge(batch.front()->record_id, {});
-        Delivery delivery = prepare(batch);
+            records.subspan(done, std::min(records.size() - done, Exchange::most_requests));
+        Delivery delivery;
+        for (const mp_session_record* record : batch) {
+            if (!acknowledged_.contains(record->record_id))
+                delivery.records.push_back({record->record_id, encode(*record), false});
+        }
         deliver(delivery);
-        count_passed_over(delivery);
         for (const mp_session_record* record : batch) {
             if (acknowledged_.erase(record->record_id) == 0)
-                return judge(record->record_id, delivery.complaints);
+                return judge(record->record_id, delivery);
+            passed_over_.erase(record->record_id);
             ++done;
         }
     }

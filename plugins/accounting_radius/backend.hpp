@@ -47,10 +47,7 @@ private:
     std::vector<const Server*> in_order() const;
     void deliver(Delivery& delivery);
     void ask(const Server& server, Delivery& delivery);
-    Delivery prepare(std::span<const mp_session_record* const> batch);
-    void count_passed_over(const Delivery& delivery);
-    bool is_given_up(const std::string& record_id) const;
-    plugin_support::Outcome judge(const std::string& record_id, const std::string& complaints);
+    plugin_support::Outcome judge(const std::string& record_id, const Delivery& delivery);
 
     const Settings settings_;
     const plugin_support::Log log_;

@@ -136,17 +136,13 @@ void Exchange::look_at_deadlines()
     }
 }
 
-/// A server that has answered since the request was first sent has something against that one; also
-/// when it is silent about all of a later window.
+/// A server that has answered since the request was first sent has something against that one.
 void Exchange::give_up(Request& request)
 {
-    --in_flight_;
-    if (last_answer_ >= request.first_sent) {
-        request.state = State::passed_over;
-        return;
-    }
     request.state = State::given_up;
-    fail("no answer to " + std::to_string(patience_.tries) + " tries");
+    --in_flight_;
+    if (last_answer_ < request.first_sent)
+        fail("no answer to " + std::to_string(patience_.tries) + " tries");
 }
 
 /// The same words every time, so that the host logs them once.

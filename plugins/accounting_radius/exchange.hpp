@@ -53,7 +53,7 @@ public:
     /// The server acknowledged others and let this one's time pass.
     bool passed_over(std::size_t request) const
     {
-        return requests_[request].state == State::passed_over;
+        return !gone_ && requests_[request].state == State::given_up;
     }
     /// It answers nothing, or nothing can be sent to it.
     bool gone() const noexcept { return gone_; }
@@ -62,7 +62,7 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
-    enum class State { waiting, in_flight, acknowledged, passed_over, given_up };
+    enum class State { waiting, in_flight, acknowledged, given_up };
 
     struct Request {
         Bytes packet;
