@@ -170,7 +170,7 @@ class ControlSocketPath(SystemCase):
         late = Daemon("late", self.folder, settings).launch()
         self.addCleanup(late.kill)
         self.assertNotEqual(late.wait(5), 0)
-        self.assertTrue(late.logged("dispatcher.sock"), late.tail())
+        self.assertTrue(late.logged("another dispatcher", str(other.folder)), late.tail())
         ports_of(self.connect(other).update("call", OFFER))
 
     def test_a_file_of_somebody_is_left_alone(self):
