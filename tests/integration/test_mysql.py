@@ -192,6 +192,21 @@ class MySql(DatabaseCases, unittest.TestCase):
         database.speed_up()
         self.check_each_once(daemon, ["before", "slow"])
 
+    def test_a_record_that_a_trigger_refuses_is_named_and_the_others_are_written(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "first")
+        self.written(daemon, "first")
+        database.execute(
+            "DELIMITER //\nCREATE TRIGGER no_bad BEFORE INSERT ON media_sessions FOR EACH ROW IF "
+            "NEW.call_id = 'bad' THEN SIGNAL SQLSTATE '45000' SET message_text = 'no such call'; "
+            "END IF//"
+        )
+        for call_id in ("second", "bad", "third"):
+            self.call(proxy, call_id)
+        self.await_log(daemon, "no such call", "is refused")
+        self.check_each_once(daemon, ["first", "second", "third"])
+
     def test_letters_that_an_old_table_has_not(self):
         """latin1 has no place for them: question marks in the columns, all of it in the JSON."""
         database.make_mediaproxy_table()
