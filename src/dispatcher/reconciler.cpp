@@ -187,9 +187,10 @@ void Reconciler::clean_up(TimePoint limit, const Now& now)
         });
         log::warning("relay {}: away for too long: its {} sessions are given up",
                      books_.pool.name(relay), left.size());
+        const WallTime went =
+            now.wall - std::chrono::duration_cast<WallTime::duration>(now.mono - *away);
         for (Session* const session : left) {
-            session->expired_at =
-                now.wall - std::chrono::duration_cast<WallTime::duration>(now.mono - *away);
+            session->expired_at = went;
             lose(*session, now);
             books_.erase(*session);
         }

@@ -95,7 +95,7 @@ Result<void> Store::State::raise_sequence(std::uint64_t least)
     return opened ? opened->raise_sequence(least) : std::move(opened).error();
 }
 
-/// When it fails no database is open.
+/// When it fails there is no database to read from, which makes the writer open both anew.
 Result<void> Store::State::replace_damaged(const Error& why)
 {
     log::error("store {}: the file is damaged", why.message);

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from lab.daemon import until
-from lab.database_cases import PATIENCE, DatabaseCases
+from lab.database_cases import PATIENCE, DatabaseCases, RefusalCases
 from lab.mariadb import PASSWORD, MariaDB
 
 database = None
@@ -23,7 +23,7 @@ def tearDownModule():
     database.close()
 
 
-class MySql(DatabaseCases, unittest.TestCase):
+class MySql(DatabaseCases, RefusalCases, unittest.TestCase):
     """What holds for every database, and for MariaDB and MySQL alone."""
 
     plugin = "mysql"
@@ -191,21 +191,6 @@ class MySql(DatabaseCases, unittest.TestCase):
         self.assertLess(proxy.slowest, 0.5)
         database.speed_up()
         self.check_each_once(daemon, ["before", "slow"])
-
-    def test_a_record_that_a_trigger_refuses_is_named_and_the_others_are_written(self):
-        daemon = self.daemon().start()
-        proxy = self.connect(daemon)
-        self.call(proxy, "first")
-        self.written(daemon, "first")
-        database.execute(
-            "DELIMITER //\nCREATE TRIGGER no_bad BEFORE INSERT ON media_sessions FOR EACH ROW IF "
-            "NEW.call_id = 'bad' THEN SIGNAL SQLSTATE '45000' SET message_text = 'no such call'; "
-            "END IF//"
-        )
-        for call_id in ("second", "bad", "third"):
-            self.call(proxy, call_id)
-        self.await_log(daemon, "no such call", "is refused")
-        self.check_each_once(daemon, ["first", "second", "third"])
 
     def test_letters_that_an_old_table_has_not(self):
         """latin1 has no place for them: question marks in the columns, all of it in the JSON."""

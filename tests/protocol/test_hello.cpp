@@ -16,10 +16,9 @@ TEST_CASE("a hello survives the way over the link")
                       {net::Family::v4, net::Family::v6},
                       {std::string(feature_pages), std::string(feature_owners)}};
     const std::string json = to_json(hello);
-    CHECK(
-        json ==
-        R"({"name": "relay \"one\"", "version": "1.2", "instance": "7-abc-r", )"
-        R"("addresses": ["192.0.2.1", "2001:db8::1"], "families": [4, 6], "features": ["sessions-pages", "owners"]})");
+    CHECK(json == R"({"name": "relay \"one\"", "version": "1.2", "instance": "7-abc-r", )"
+                  R"("addresses": ["192.0.2.1", "2001:db8::1"], "families": [4, 6], )"
+                  R"("features": ["sessions-pages", "owners"]})");
     const auto read = parse_hello(json);
     REQUIRE(read);
     CHECK(read->name == hello.name);

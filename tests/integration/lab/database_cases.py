@@ -342,5 +342,33 @@ class TroubleCases(DatabaseStage):
         self.check_each_once(daemon, ["before", "call"])
 
 
+class RefusalCases(DatabaseStage):
+    """The server refuses one record: by a trigger of the operator's, or as the table wants what it
+    has not. ODBC takes that for a database that is away, as yet."""
+
+    def test_a_record_that_a_trigger_refuses_is_named_and_the_others_are_written(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "first")
+        self.await_first_row(daemon)
+        self.database.refuse_calls("bad", "no such call")
+        for call_id in ("second", "bad", "third"):
+            self.call(proxy, call_id)
+        self.await_log(daemon, "no such call", "is refused")
+        self.check_each_once(daemon, ["first", "second", "third"])
+
+    def test_a_to_tag_that_must_not_be_null_is_the_fault_of_the_record_without_one(self):
+        """And no reason for the others to wait."""
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "first")
+        self.await_first_row(daemon)
+        self.database.require_to_tag()
+        self.call(proxy, "bad", to_tag="")
+        self.call(proxy, "second")
+        self.await_log(daemon, "null", "is refused")
+        self.check_each_once(daemon, ["first", "second"])
+
+
 class DatabaseCases(RecordCases, TroubleCases):
     """All of them."""

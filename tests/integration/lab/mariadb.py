@@ -232,6 +232,17 @@ class MariaDB(Server):
     def speed_up(self):
         self.execute("DROP TRIGGER slow")
 
+    def refuse_calls(self, call_id, reason):
+        """A trigger does, as an operator may have one."""
+        self.execute(
+            "DELIMITER //\nCREATE TRIGGER refuse BEFORE INSERT ON media_sessions FOR EACH ROW IF "
+            f"NEW.call_id = '{call_id}' THEN SIGNAL SQLSTATE '45000' SET message_text = "
+            f"'{reason}'; END IF//"
+        )
+
+    def require_to_tag(self):
+        self.execute("ALTER TABLE media_sessions MODIFY to_tag VARCHAR(64) NOT NULL")
+
     def set_password(self, password):
         self.execute(f"ALTER USER mediaproxy IDENTIFIED BY {_quoted(password)}")
 

@@ -175,6 +175,18 @@ class Postgres(Server):
                          "WHERE query LIKE '%pg_sleep(120)%' AND pid <> pg_backend_pid()")
             holder.wait(10)
 
+    def refuse_calls(self, call_id, reason):
+        """A trigger does, as an operator may have one."""
+        self.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"RAISE EXCEPTION '{reason}'; END $$; "
+            "CREATE TRIGGER refuse BEFORE INSERT ON media_sessions FOR EACH ROW "
+            f"WHEN (NEW.call_id = '{call_id}') EXECUTE FUNCTION refuse()"
+        )
+
+    def require_to_tag(self):
+        self.execute("ALTER TABLE media_sessions ALTER to_tag SET NOT NULL")
+
     def set_password(self, password):
         self.execute("ALTER ROLE mediaproxy PASSWORD '" + password.replace("'", "''") + "'")
 
