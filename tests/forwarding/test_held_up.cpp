@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,14 +34,14 @@ class HeldUp
 public:
     HeldUp(PluginHost& host, const mp_endpoint& relay) : host_(host)
     {
-        host_.on_stray([this] {
-            held_ = true;
-            held_.notify_one();
-            while (!released_ || (sleeper_ != 0 && !sleeps(sleeper_)))
+        host_.on_stray([state = state_] {
+            state->held = true;
+            state->held.notify_one();
+            while (!state->released || (state->sleeper != 0 && !sleeps(state->sleeper)))
                 std::this_thread::yield();
         });
         stranger_.send(relay, "wait");
-        held_.wait(false);
+        state_->held.wait(false);
     }
     HeldUp(const HeldUp&) = delete;
     HeldUp& operator=(const HeldUp&) = delete;
@@ -51,20 +52,24 @@ public:
     }
 
     const UdpPhone& stranger() const { return stranger_; }
-    void release() { released_ = true; }
+    void release() { state_->released = true; }
     /// Goes on when the calling thread waits for something.
     void release_when_awaited()
     {
-        sleeper_ = gettid();
+        state_->sleeper = gettid();
         release();
     }
 
 private:
+    /// The worker may look at it when we are gone.
+    struct State {
+        std::atomic<bool> held{false};
+        std::atomic<bool> released{false};
+        std::atomic<pid_t> sleeper{0};
+    };
     PluginHost& host_;
     UdpPhone stranger_;
-    std::atomic<bool> held_{false};
-    std::atomic<bool> released_{false};
-    std::atomic<pid_t> sleeper_{0};
+    std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 /// Long enough for second sockets; false when a packet was lost.
