@@ -252,8 +252,7 @@ void Forwarder::read_later()
     read_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
         if (error || !*alive || !backend_)
             return;
-        if (!flows_.empty())
-            read();
+        read(); // also without flows: by it a back end notices that it can forward again
         read_later();
     });
 }

@@ -157,6 +157,27 @@ class Firewall(Fallback):
         daemon.stop()
 
 
+@with_each((NFTABLES, CONNTRACK))
+class FirewallThatGoes(Fallback):
+    def test_when_a_firewall_goes_streams_are_forwarded_again(self):
+        """The back end had none any more, and yet it notices."""
+        self.make_place()
+        daemon = self.start()
+        load = self.phones(self.calls(self.proxy(daemon), CALLS))
+        load.start()
+        self.until_forwarded(daemon, CALLS)
+        run_in("relay", "nft", "-f", "-", given=FIREWALL)
+        until(
+            lambda: self.flow_counts(daemon)["slow"] == CALLS,
+            FIREWALL_SEEN,
+            lambda: f"flows: {self.flow_counts(daemon)}: {story(daemon)}",
+        )
+        run_in("relay", "nft", "delete", "table", "inet", "firewall")
+        self.until_forwarded(daemon, CALLS, patience=FIREWALL_SEEN)
+        load.pause()
+        daemon.stop()
+
+
 @with_each((CONNTRACK,))
 class Conntrack(Fallback):
     def clash(self, family):
