@@ -148,10 +148,10 @@ mp_status Backend::check(const mp_flow& flow, mp_error& error)
         flows_.uses(flow.callee_local))
         return fail(&error, MP_E_INVALID,
                     flow_name(to_flow(flow)) + "it or one of its ports is installed already");
-    if (!blocking_.empty())
-        return fail(&error, MP_E_AGAIN,
-                    "the firewall drops what is forwarded: " + blocking_ +
-                        " has policy drop and accepts no established connections");
+    for (const std::string* obstacle : {&sysctl_obstacle_, &firewall_obstacle_}) {
+        if (!obstacle->empty())
+            return fail(&error, MP_E_AGAIN, *obstacle);
+    }
     if (flow.caller_local.family == 4 || forwards_ipv6_)
         return MP_OK;
     // Not before it is needed: a host that forwards no longer listens to router advertisements.
@@ -305,10 +305,26 @@ mp_status Backend::remove(std::span<const mp_flow_id> ids, mp_flow_reading* fina
 
 void Backend::read(std::uint64_t request)
 {
-    if (!sysctls_.hold())
-        log(MP_LOG_ERROR, "flows are not forwarded before the sysctl is set again");
+    set_obstacle(sysctl_obstacle_, sysctls_.hold()
+                                       ? ""
+                                       : "somebody changed a sysctl that forwarding needs, and it "
+                                         "cannot be set back");
     watch_ruleset();
     reader_.read(request);
+}
+
+/// `sentence` says why nothing may be forwarded now; "": that reason is gone.
+void Backend::set_obstacle(std::string& present, const std::string& sentence)
+{
+    if (present == sentence)
+        return;
+    log(sentence.empty() ? MP_LOG_INFO : MP_LOG_WARNING,
+        sentence.empty() ? "this is over: " + present : sentence + "; flows stay on the slow path");
+    present = sentence;
+    if (sentence.empty())
+        return;
+    for (const mp_flow_id id : flows_.ids())
+        events_->lost(host_, id, MP_FLOW_FAILED);
 }
 
 /// What the reader asks of each piece: counters, and that everything is in its place.
@@ -388,20 +404,12 @@ void Backend::watch_forward_chains(bool changed)
     chains_changed_ = false;
     chains_seen_ms_ = now;
     namespace support = mediaproxy::plugin_support;
-    std::string blocking =
+    const std::string chain =
         support::blocking_forward_chain(*questions_, support::CtState::established);
-    if (blocking == blocking_)
-        return;
-    blocking_ = std::move(blocking);
-    if (blocking_.empty()) {
-        log(MP_LOG_INFO, "the firewall lets forwarded packets pass now");
-        return;
-    }
-    log(MP_LOG_WARNING, "the firewall drops what is forwarded: " + blocking_ +
-                            " has policy drop and accepts no established connections; flows stay "
-                            "on the slow path");
-    for (const mp_flow_id id : flows_.ids())
-        events_->lost(host_, id, MP_FLOW_FAILED);
+    set_obstacle(firewall_obstacle_,
+                 chain.empty() ? ""
+                               : "the firewall drops what is forwarded: " + chain +
+                                     " has policy drop and accepts no established connections");
 }
 
 void Backend::clean_up()

@@ -53,6 +53,7 @@ private:
     void put_back(FlowSpan flows);
     void watch_ruleset();
     void watch_forward_chains(bool changed);
+    void set_obstacle(std::string& present, const std::string& sentence);
     mp_status explain(int problem, mp_error& error) const;
     void log(mp_log_level level, const std::string& sentence) const;
 
@@ -70,7 +71,8 @@ private:
     bool switching_on_again_ = false; ///< the table was lost: its sets fill as flows are read
     bool chains_changed_ = true;      ///< since they were looked at
     std::int64_t chains_seen_ms_ = 0;
-    std::string blocking_; ///< the forward chain that swallows our packets, "" for none
+    /// Why nothing may be forwarded now, "" for no reason.
+    std::string sysctl_obstacle_, firewall_obstacle_;
     std::vector<Entries::State> states_;
     std::vector<Flow*> missing_, quiet_;
 };

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -61,7 +62,7 @@ mp_status Sysctls::require(const std::string& name, const std::string& value, mp
         const bool first = std::none_of(changed_.begin(), changed_.end(),
                                         [&](const Entry& entry) { return entry.name == name; });
         if (first) {
-            changed_.push_back({name, before, value});
+            changed_.push_back({name, before, value, false});
             remember(); // before the change: a crash in between puts back what is there already
         }
         if (const int problem = write(name, value); problem != 0) {
@@ -76,19 +77,23 @@ mp_status Sysctls::require(const std::string& name, const std::string& value, mp
     }
     if (std::none_of(required_.begin(), required_.end(),
                      [&](const Entry& entry) { return entry.name == name; }))
-        required_.push_back({name, {}, value});
+        required_.push_back({name, {}, value, false});
     return MP_OK;
 }
 
 bool Sysctls::hold()
 {
     bool held = true;
-    for (const Entry& entry : required_) {
+    for (Entry& entry : required_) {
+        const bool told = std::exchange(entry.refused, false);
         const std::string now = read(entry.name);
         if (now == entry.value || now.empty()) // empty: its device is gone
             continue;
         const int problem = write(entry.name, entry.value);
-        held = held && problem == 0;
+        entry.refused = problem != 0;
+        held = held && !entry.refused;
+        if (told && entry.refused)
+            continue; // else the log would have it every second
         log_(MP_LOG_WARNING,
              "somebody set " + entry.name + " to " + now + "; " +
                  (problem == 0 ? "it is " + entry.value + " again"

@@ -33,6 +33,7 @@ public:
 private:
     struct Entry {
         std::string name, before, value;
+        bool refused = false; ///< to be set back; the log has it
     };
     void remember() const;
 

@@ -198,4 +198,22 @@ Folder::~Folder()
     std::filesystem::remove_all(path_);
 }
 
+ReadOnlySysctls::ReadOnlySysctls()
+    : mounts_(open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC)),
+      folder_(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC))
+{
+    if (unshare(CLONE_NEWNS) != 0)
+        fail("a mount namespace");
+    Lab::relay("mount --make-rprivate / && mount --bind /proc/sys /proc/sys && "
+               "mount -o remount,bind,ro /proc/sys");
+}
+
+ReadOnlySysctls::~ReadOnlySysctls()
+{
+    if (setns(mounts_, CLONE_NEWNS) != 0 || fchdir(folder_) != 0)
+        std::abort(); // no test after this one would mean anything
+    close(mounts_);
+    close(folder_);
+}
+
 } // namespace conntrack_test

@@ -75,4 +75,17 @@ private:
     std::string path_;
 };
 
+/// Nobody, this process included, may write sysctls as long as the object lives.
+class ReadOnlySysctls
+{
+public:
+    ReadOnlySysctls();
+    ReadOnlySysctls(const ReadOnlySysctls&) = delete;
+    ReadOnlySysctls& operator=(const ReadOnlySysctls&) = delete;
+    ~ReadOnlySysctls();
+
+private:
+    int mounts_, folder_; ///< where this process was
+};
+
 } // namespace conntrack_test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -162,6 +163,43 @@ TEST_CASE("a sysctl that somebody sets back is set again with the next reading")
     CHECK(host.logged("somebody set net/ipv4/ip_forward to 0"));
     six.caller.send(six.relay_caller.endpoint(), "hello");
     CHECK(six.callee.receive() == "hello");
+}
+
+TEST_CASE("while a sysctl cannot be set back, calls are on the slow path")
+{
+    const std::string name = GENERATE("net/ipv4/ip_forward", "net/netfilter/nf_conntrack_acct");
+    const std::string trust = GENERATE("check", "trust");
+    const Lab lab;
+    const LabCall call(lab), six(lab, Family::ipv6);
+    PluginHost host(PLUGIN_PATH, {{"forward_chain", trust}});
+    host.adopt({});
+    REQUIRE(host.install({call.flow(1), six.flow(2)}) == std::vector<mp_status>{MP_OK, MP_OK});
+    Lab::sysctl(name, "0");
+    {
+        const ReadOnlySysctls read_only;
+        host.read();
+        REQUIRE(host.await_lost(2));
+        host.remove(1);
+        host.remove(2);
+        call.caller.send(call.relay_caller.endpoint(), "to the host");
+        CHECK(call.relay_caller.receive() == "to the host");
+        std::string message;
+        CHECK(host.install(call.flow(3), &message) == MP_E_AGAIN);
+        CHECK(message.find("a sysctl") != std::string::npos);
+        host.read(); // says it once
+    }
+    for (const std::string part : {"slow path", "it cannot be set back: "}) {
+        const auto said = host.log();
+        CHECK(std::count_if(said.begin(), said.end(), [&](const std::string& line) {
+                  return line.find(part) != std::string::npos;
+              }) == 1);
+    }
+    host.read();
+    CHECK(Lab::sysctl(name) == "1");
+    REQUIRE(host.install(call.flow(3)) == MP_OK);
+    call.caller.send(call.relay_caller.endpoint(), "hello");
+    CHECK(call.callee.receive() == "hello");
+    CHECK(host.lost().size() == 2);
 }
 
 TEST_CASE("a call on hold outlives the kernel's own timeout")
@@ -331,7 +369,7 @@ TEST_CASE("a firewall that comes later sends calls back to the slow path until i
     Lab::relay("nft add rule inet wall forward ct state established accept");
     CHECK(read_until(host, [&](const auto&) {
         std::this_thread::sleep_for(100ms);
-        return host.logged("lets forwarded packets pass");
+        return host.logged("this is over: the firewall");
     }));
     CHECK(host.install(call.flow(3)) == MP_OK);
 }
