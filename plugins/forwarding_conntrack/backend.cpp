@@ -154,8 +154,8 @@ mp_status Backend::check(const mp_flow& flow, mp_error& error)
     }
     if (flow.caller_local.family == 4 || forwards_ipv6_)
         return MP_OK;
-    // Not before it is needed: a host that forwards no longer listens to router advertisements.
-    const mp_status status = sysctls_.require("net/ipv6/conf/all/forwarding", "1", error);
+    // Not before it is needed: it makes a router of the host.
+    const mp_status status = mediaproxy::plugin_support::require_ipv6_forwarding(sysctls_, error);
     forwards_ipv6_ = status == MP_OK;
     return status;
 }

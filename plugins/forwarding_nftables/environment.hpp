@@ -29,7 +29,6 @@ public:
 
 private:
     mp_status prepare_ipv4(mp_error& error);
-    mp_status prepare_ipv6(mp_error& error);
 
     mediaproxy::plugin_support::Sysctls sysctls_;
     bool ipv4_ = false, ipv6_ = false; ///< prepared

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -125,6 +126,32 @@ void Sysctls::remember() const
     std::ofstream file(path_, std::ios::trunc);
     for (const Entry& entry : changed_)
         file << entry.name << ' ' << entry.before << ' ' << entry.value << '\n';
+}
+
+std::vector<std::string> sysctls_with_value(const std::string& folder, const std::string& leaf,
+                                            const std::string& value)
+{
+    std::vector<std::string> found;
+    std::error_code problem;
+    for (const auto& entry : std::filesystem::directory_iterator(path_of(folder), problem)) {
+        const std::string name = folder + "/" + entry.path().filename().string() + "/" + leaf;
+        if (Sysctls::read(name) == value)
+            found.push_back(name);
+    }
+    return found;
+}
+
+mp_status require_ipv6_forwarding(Sysctls& sysctls, mp_error& error)
+{
+    const std::string forwarding = "net/ipv6/conf/all/forwarding";
+    if (Sysctls::read(forwarding) != "1") {
+        // A router takes no default route from others (and drops those it has), unless told to.
+        for (const std::string& name : sysctls_with_value("net/ipv6/conf", "accept_ra", "1")) {
+            if (const mp_status status = sysctls.require(name, "2", error); status != MP_OK)
+                return status;
+        }
+    }
+    return sysctls.require(forwarding, "1", error);
 }
 
 } // namespace mediaproxy::plugin_support

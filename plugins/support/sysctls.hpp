@@ -43,4 +43,11 @@ private:
     std::vector<Entry> required_; ///< `before` is not used
 };
 
+/// Devices, "default" and "all" in `folder` (as "net/ipv6/conf") whose sysctl `leaf` is `value`.
+std::vector<std::string> sysctls_with_value(const std::string& folder, const std::string& leaf,
+                                            const std::string& value);
+/// Makes an IPv6 router of this host, and leaves it the default routes that others advertise to it.
+/// MP_E_DENIED as of require().
+mp_status require_ipv6_forwarding(Sysctls& sysctls, mp_error& error);
+
 } // namespace mediaproxy::plugin_support

@@ -121,6 +121,26 @@ TEST_CASE("an ordinary end leaves nothing behind")
     CHECK(call.relay_caller.receive() == "to the host");
 }
 
+TEST_CASE("a default route that a router advertises outlives the first IPv6 flow")
+{
+    const Lab lab;
+    const LabCall call(lab, Family::ipv6);
+    Lab::sysctl("net/ipv6/conf/all/forwarding", "0");
+    Lab::sysctl("net/ipv6/conf/va/accept_ra", "1");
+    Lab::sysctl("net/ipv6/conf/vb/accept_ra", "0");
+    {
+        PluginHost host(PLUGIN_PATH, {});
+        host.adopt({});
+        CHECK(Lab::sysctl("net/ipv6/conf/va/accept_ra") == "1"); // not before it is needed
+        REQUIRE(host.install(call.flow(1)) == MP_OK);
+        hello(call);
+        CHECK(Lab::sysctl("net/ipv6/conf/va/accept_ra") == "2");
+        CHECK(Lab::sysctl("net/ipv6/conf/vb/accept_ra") == "0"); // somebody wants none
+    }
+    CHECK(Lab::sysctl("net/ipv6/conf/va/accept_ra") == "1");
+    CHECK(Lab::sysctl("net/ipv6/conf/all/forwarding") == "0");
+}
+
 TEST_CASE("a successor takes over the flows it knows, with their counters, and removes the others")
 {
     const Lab lab;
