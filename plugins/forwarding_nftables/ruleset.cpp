@@ -72,7 +72,9 @@ std::uint32_t routed_data_type(Family family)
     return concatenation({address, address, nft_inet_service, nft_iface_index, address});
 }
 
-const std::array<std::uint8_t, 3> all_protocols{NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV};
+/// Where our tables may be, and those of the back end conntrack.
+const std::array<std::uint8_t, 3> our_protocols{NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV};
+const std::array<std::uint8_t, 1> conntrack_protocols{NFPROTO_INET};
 
 std::span<const std::byte> dump_request(std::array<std::byte, 512>& room, std::uint16_t type,
                                         std::uint8_t protocol, std::uint32_t sequence,
@@ -171,7 +173,7 @@ mp_status Ruleset::probe(mp_error& error)
 mp_status Ruleset::build(mp_error& error)
 {
     std::vector<TableEntry> ours;
-    for (TableEntry& table : tables()) {
+    for (TableEntry& table : tables(our_protocols)) {
         if (table.name == layout_.table())
             ours.push_back(std::move(table));
     }
@@ -295,10 +297,10 @@ void Ruleset::put_rule(const Names& names, const std::string& chain, Family fami
         batch_.add(NFT_MSG_NEWRULE, names.protocol, NLM_F_CREATE | NLM_F_APPEND));
 }
 
-std::vector<TableEntry> Ruleset::tables()
+std::vector<TableEntry> Ruleset::tables(std::span<const std::uint8_t> protocols)
 {
     std::vector<TableEntry> result;
-    for (const std::uint8_t protocol : all_protocols) {
+    for (const std::uint8_t protocol : protocols) {
         std::array<std::byte, 512> room;
         const auto request =
             dump_request(room, NFT_MSG_GETTABLE, protocol, socket_.next_sequence(), nullptr);
@@ -318,7 +320,7 @@ bool Ruleset::intact()
 {
     if (mtu_ != smallest_mtu())
         return false;
-    const auto present = tables();
+    const auto present = tables(our_protocols);
     for (const std::uint8_t protocol : protocols()) {
         const bool ours = std::any_of(present.begin(), present.end(), [&](const TableEntry& entry) {
             return entry.protocol == protocol && entry.name == layout_.table() &&
@@ -369,7 +371,7 @@ mp_status Ruleset::remove()
 {
     batch_.begin();
     bool any = false;
-    for (const TableEntry& table : tables()) {
+    for (const TableEntry& table : tables(our_protocols)) {
         if (table.name != layout_.table())
             continue;
         put_table(NFT_MSG_DELTABLE, {table.protocol, table.name.c_str()}, 0);
@@ -380,10 +382,14 @@ mp_status Ruleset::remove()
 
 bool Ruleset::has_neighbours()
 {
-    const auto present = tables();
-    return std::any_of(present.begin(), present.end(), [&](const TableEntry& entry) {
-        return entry.name.starts_with(table_prefix) && entry.name != layout_.table();
-    });
+    const auto forwards = [](const TableEntry& entry) {
+        return entry.name.starts_with(table_prefix);
+    };
+    const auto ours = tables(our_protocols), others = tables(conntrack_protocols);
+    return std::any_of(others.begin(), others.end(), forwards) ||
+           std::any_of(ours.begin(), ours.end(), [&](const TableEntry& entry) {
+               return forwards(entry) && entry.name != layout_.table();
+           });
 }
 
 std::uint32_t Ruleset::generation()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ public:
     /// Nothing of it was taken away or added to by somebody else, and no other version or setting
     /// made it.
     bool intact();
-    /// Removes the tables of this name, in every family.
+    /// Removes the tables of this name, in every family that this back end uses.
     mp_status remove();
     /// Some other daemon, or another back end of this one, forwards in this network namespace.
     bool has_neighbours();
@@ -68,7 +69,7 @@ private:
     void put_reassembly(const Names& names);
     void put_rule(const Names& names, const std::string& chain, Family family, std::uint32_t map_id,
                   Reassembly reassembly);
-    std::vector<TableEntry> tables();
+    std::vector<TableEntry> tables(std::span<const std::uint8_t> protocols);
     std::size_t count_rules(std::uint8_t protocol);
     std::size_t count_hooks(std::uint8_t protocol);
     std::vector<std::uint8_t> protocols() const;

@@ -204,3 +204,17 @@ TEST_CASE("what a dead predecessor left is removed, what belongs to another owne
     neighbour.reset();
     CHECK(Lab::ask("nft list tables").empty());
 }
+
+TEST_CASE("sysctls stay while a daemon with another back end forwards on this host")
+{
+    const std::string family = GENERATE("ip", "ip6", "netdev");
+    const Lab lab;
+    Lab::sysctl("net/ipv4/ip_forward", "0");
+    {
+        PluginHost host(PLUGIN_PATH, {});
+        host.adopt({});
+        Lab::relay("nft add table " + family + " mediaproxyd_neighbour");
+    }
+    CHECK(Lab::sysctl("net/ipv4/ip_forward") == "1");
+    CHECK(Lab::ask("nft list tables") == "table " + family + " mediaproxyd_neighbour\n");
+}

@@ -166,6 +166,22 @@ TEST_CASE("sysctls stay while a second daemon forwards, and the two do not meet"
     CHECK(lab.run("nft list tables").find("mediaproxyd_first") == std::string::npos);
 }
 
+TEST_CASE("sysctls stay while a daemon with another back end forwards on this host")
+{
+    const std::string neighbour = GENERATE("mediaproxyd_neighbour", "mediaproxyd_test");
+    const KernelLab lab;
+    KernelLab::set_sysctl(forward, "0");
+    lab.run("nft add table inet " + neighbour); // as conntrack names it
+    {
+        const LabCall call(lab);
+        const auto host = start(lab);
+        REQUIRE(host->install(call.flow(1)) == MP_OK);
+        check_forwards(call);
+    }
+    CHECK(KernelLab::sysctl(forward) == "1");
+    CHECK(lab.run("nft list tables") == "table inet " + neighbour + "\n");
+}
+
 TEST_CASE("a sysctl that cannot be set is named")
 {
     const KernelLab lab;
