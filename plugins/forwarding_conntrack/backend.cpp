@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <unordered_map>
 
 #include "flow_check.hpp"
@@ -245,7 +246,14 @@ int Backend::switch_on(FlowSpan flows)
     if (problem != ENOENT)
         return problem;
     // Somebody deleted the table: the flows that were in it follow with the next reading.
-    switching_on_again_ = true;
+    return rebuild(flows);
+}
+
+/// The others are switched on again piece by piece, as they are read.
+int Backend::rebuild(FlowSpan flows)
+{
+    for (Flow* flow : all())
+        flow->switched = false;
     return table_.rebuild(flows);
 }
 
@@ -263,7 +271,9 @@ mp_status Backend::replace(const mp_flow& flow, mp_flow_reading& until_now, mp_e
     auto moved = std::make_unique<Flow>(to_flow(flow));
     moved->earlier = {until_now.from_caller, until_now.from_callee};
     if (flows_.uses(flow.caller_local) || flows_.uses(flow.callee_local)) {
-        flows_.add(std::make_unique<Flow>(before))->close_entry();
+        Flow* back = flows_.add(std::make_unique<Flow>(before));
+        back->close_entry();
+        back->switched = false;
         return fail(&error, MP_E_INVALID,
                     flow_name(*moved) + "one of its ports belongs to another flow");
     }
@@ -334,6 +344,7 @@ void Backend::look_after(FlowSpan flows)
     known_.read(flows, states_.data());
     missing_.clear();
     quiet_.clear();
+    off_.clear();
     for (std::size_t i = 0; i < flows.size(); ++i) {
         Flow& flow = *flows[i];
         const Entries::State& state = states_[i];
@@ -342,6 +353,8 @@ void Backend::look_after(FlowSpan flows)
             missing_.push_back(&flow);
             continue;
         }
+        if (!flow.switched)
+            off_.push_back(&flow);
         if (state.error != 0)
             continue;
         const bool still = state.traffic[0].packets == flow.seen[0].packets &&
@@ -353,18 +366,18 @@ void Backend::look_after(FlowSpan flows)
     }
     entries_.prolong(quiet_);
     put_back(missing_);
-    if (switching_on_again_)
-        table_.switch_on(flows);
+    switch_on(off_);
 }
 
 void Backend::put_back(FlowSpan flows)
 {
     if (flows.empty())
         return;
-    // Else their own packets make ordinary entries in our zone as fast as we delete them. A table
-    // that was made anew in this reading has none of them yet.
-    if (!switching_on_again_)
-        table_.switch_off(flows);
+    // Else their own packets make ordinary entries in our zone as fast as we delete them.
+    std::vector<Flow*> on;
+    std::copy_if(flows.begin(), flows.end(), std::back_inserter(on),
+                 [](const Flow* flow) { return flow->switched; });
+    table_.switch_off(on);
     std::vector<int> errors(flows.size());
     make_entries(flows, errors.data());
     std::vector<Flow*> back;
@@ -382,13 +395,11 @@ void Backend::put_back(FlowSpan flows)
 
 void Backend::watch_ruleset()
 {
-    switching_on_again_ = false;
     const bool changed = table_.ruleset_changed();
     if (changed && !table_.intact(flows_.count(4), flows_.count(6))) {
         log(MP_LOG_WARNING, "somebody changed table inet " + table_.name() + "; it is made anew");
-        if (const int problem = table_.rebuild({}); problem != 0)
+        if (const int problem = rebuild({}); problem != 0)
             log(MP_LOG_ERROR, "table inet " + table_.name() + ": " + std::strerror(problem));
-        switching_on_again_ = true;
     }
     watch_forward_chains(changed);
 }

@@ -47,6 +47,7 @@ private:
     mp_status start(FlowSpan flows, mp_status* each, mp_error& error);
     void make_entries(FlowSpan flows, int* errors);
     int switch_on(FlowSpan flows);
+    int rebuild(FlowSpan flows);
     std::vector<Flow*> all() const;
 
     void look_after(FlowSpan flows);
@@ -68,13 +69,12 @@ private:
     GuardTable table_;
     Reader reader_;
     bool forwards_ipv6_ = false;
-    bool switching_on_again_ = false; ///< the table was lost: its sets fill as flows are read
-    bool chains_changed_ = true;      ///< since they were looked at
+    bool chains_changed_ = true; ///< since they were looked at
     std::int64_t chains_seen_ms_ = 0;
     /// Why nothing may be forwarded now, "" for no reason.
     std::string sysctl_obstacle_, firewall_obstacle_;
     std::vector<Entries::State> states_;
-    std::vector<Flow*> missing_, quiet_;
+    std::vector<Flow*> missing_, quiet_, off_;
 };
 
 } // namespace forwarding_conntrack

@@ -20,6 +20,7 @@ struct Flow {
     std::uint32_t timeout_s = 0; ///< of an entry that nobody sends through
     BothWays earlier{};          ///< what entries carried that this flow had before the present one
     BothWays seen{};             ///< what the present entry had carried at the last reading
+    bool switched = false;       ///< on, unless somebody has changed the table since
 
     std::uint8_t family() const { return caller_local.family; }
 

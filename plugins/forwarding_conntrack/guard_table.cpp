@@ -53,6 +53,12 @@ std::string table_name(const std::string& owner)
     return name;
 }
 
+void mark(FlowSpan flows, bool switched)
+{
+    for (Flow* flow : flows)
+        flow->switched = switched;
+}
+
 /// An element's key: address, port, filled up to 4 bytes.
 struct Key {
     std::array<std::uint8_t, 20> bytes{};
@@ -114,7 +120,10 @@ int GuardTable::rebuild(FlowSpan flows)
     const FlowSpan at_once = flows.first(std::min(flows.size(), flows_at_once));
     add_all(NFT_MSG_NEWSETELEM, at_once);
     const int error = commit();
-    return error != 0 ? error : switch_on(flows.subspan(at_once.size()));
+    if (error != 0)
+        return error;
+    mark(at_once, true);
+    return switch_on(flows.subspan(at_once.size()));
 }
 
 void GuardTable::drop()
@@ -248,9 +257,12 @@ int GuardTable::switch_all(std::uint16_t message_type, FlowSpan flows)
 {
     int error = 0;
     for (std::size_t start = 0; start < flows.size() && error == 0; start += flows_at_once) {
+        const FlowSpan some = flows.subspan(start, std::min(flows_at_once, flows.size() - start));
         batch_.begin();
-        add_all(message_type, flows.subspan(start, std::min(flows_at_once, flows.size() - start)));
+        add_all(message_type, some);
         error = commit();
+        if (error == 0)
+            mark(some, message_type == NFT_MSG_NEWSETELEM);
     }
     return error;
 }

@@ -31,8 +31,8 @@ public:
 
     /// Makes the table unless there is one; what the kernel lacks is in `error`.
     mp_status ensure(mp_error& error);
-    /// In one step: a new table with these flows switched on instead of whatever is there. 0 or an
-    /// errno.
+    /// In one step: a new table with these flows switched on instead of whatever is there, and no
+    /// other ones. 0 or an errno.
     int rebuild(FlowSpan flows);
     /// In one step all of these flows (5000 a step); 0 or an errno, and then none.
     int switch_on(FlowSpan flows);

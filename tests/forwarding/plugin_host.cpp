@@ -216,7 +216,7 @@ std::vector<mp_status> PluginHost::adopt(const std::vector<const mp_flow*>& flow
     return each;
 }
 
-std::map<mp_flow_id, mp_flow_reading> PluginHost::read()
+void PluginHost::ask()
 {
     {
         const std::lock_guard lock(mutex_);
@@ -225,6 +225,11 @@ std::map<mp_flow_id, mp_flow_reading> PluginHost::read()
     }
     mp_error error{};
     forwarding_->read(instance_, request_, &error);
+}
+
+std::map<mp_flow_id, mp_flow_reading> PluginHost::read()
+{
+    ask();
     if (!await([this] { return answered_ == request_; }))
         throw std::runtime_error("read() was not answered");
     const std::lock_guard lock(mutex_);

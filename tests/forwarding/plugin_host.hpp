@@ -62,6 +62,8 @@ public:
 
     /// Asks for all flows and waits for the last piece.
     std::map<mp_flow_id, mp_flow_reading> read();
+    /// Asks for all flows and waits for nothing.
+    void ask();
 
     /// From now on each stray does that too, on the thread that reports it: a worker's, which it
     /// can hold up.

@@ -146,6 +146,29 @@ TEST_CASE("an install finds that the table was deleted and makes it again")
     CHECK(first.callee.receive() == "hello");
 }
 
+TEST_CASE("a reading that comes amid another one does not end the return of the lost table")
+{
+    constexpr std::uint16_t flow_count = 400; // more than a reading looks after in one turn
+    const Lab lab;
+    const LabCall call(lab);
+    PluginHost host(PLUGIN_PATH, {});
+    host.adopt({});
+    std::vector<mp_flow> flows;
+    for (std::uint16_t i = 0; i < flow_count; ++i) {
+        mp_flow flow = call.flow(i + 1);
+        flow.caller_local.port = static_cast<std::uint16_t>(2000 + 2 * i);
+        flow.callee_local.port = static_cast<std::uint16_t>(2001 + 2 * i);
+        flows.push_back(flow);
+    }
+    REQUIRE(host.install(flows) == std::vector<mp_status>(flow_count, MP_OK));
+    Lab::relay("nft flush ruleset");
+    host.ask();
+    REQUIRE(host.read().size() == flow_count); // asked for at once
+    const std::string switched = Lab::ask("nft list set inet mediaproxyd_test fast4");
+    CHECK(std::count(switched.begin(), switched.end(), ',') == 2 * flow_count - 1);
+    CHECK(host.lost().empty());
+}
+
 TEST_CASE("a sysctl that somebody sets back is set again with the next reading")
 {
     const Lab lab;
