@@ -91,9 +91,11 @@ private:
     void look_after_host();
     bool others_changed_rules();
     void rebuild();
+    void count_once_more();
     void check_firewall();
     void set_obstacle(Family family, const std::string& sentence);
     void report_lost(Flow& flow, std::uint32_t reason);
+    std::vector<MapPlace> maps_in_use() const;
     void start_dump();
     void on_dump();
     void finish_dump();

@@ -63,11 +63,34 @@ void Backend::rebuild()
         host_.log(MP_LOG_WARNING,
                   std::string("the nftables table ") + layout_.table() +
                       " is not as it was made, or a device has changed; it is made again");
+    count_once_more();
     built_ = ruleset_.build(problem) == MP_OK;
     if (!built_ && first)
         host_.log(MP_LOG_ERROR, problem.message);
-    for (const auto& [id, flow] : flows_.all())
+    for (const auto& [id, flow] : flows_.all()) {
+        flow->made_in = round_; // a dump under way has older counters of it
         add_chore(id, true);
+    }
+}
+
+/// What the maps have counted since they were last read goes with them.
+void Backend::count_once_more()
+{
+    mp_error problem{};
+    const auto dump = MapDump::open(problem); // dump_ may be at work
+    if (dump == nullptr)
+        return;
+    for (const MapPlace& place : maps_in_use()) {
+        auto step = dump->start({place});
+        while (step == MapDump::Step::more) {
+            step = dump->next(
+                [&](const Key& key, std::span<const std::byte> data, const mp_traffic& counted) {
+                    const auto [flow, side] = flows_.find(key);
+                    if (flow != nullptr && std::ranges::equal(data, flow->ways[side].data.bytes()))
+                        flow->ways[side].count(counted);
+                });
+        }
+    }
 }
 
 void Backend::check_firewall()
@@ -105,10 +128,8 @@ void Backend::report_lost(Flow& flow, std::uint32_t reason)
     flow.lost = true;
 }
 
-void Backend::start_dump()
+std::vector<MapPlace> Backend::maps_in_use() const
 {
-    answering_ = std::exchange(asked_, {});
-    ++round_;
     std::vector<MapPlace> places;
     for (const Family family : ruleset_.families()) {
         const bool used =
@@ -117,8 +138,15 @@ void Backend::start_dump()
         if (used)
             places.push_back(layout_.place(family));
     }
+    return places;
+}
+
+void Backend::start_dump()
+{
+    answering_ = std::exchange(asked_, {});
+    ++round_;
     dumping_ = true;
-    if (dump_->start(std::move(places)) != MapDump::Step::more)
+    if (dump_->start(maps_in_use()) != MapDump::Step::more)
         finish_dump();
 }
 

@@ -52,6 +52,32 @@ TEST_CASE("what others delete is put back, no flow is lost and counters go on")
     CHECK(host->lost().empty());
 }
 
+TEST_CASE("what the map has counted is not lost when only rules are made again")
+{
+    const auto [hook, command] = GENERATE(table<Hook, std::string>({
+        {Hook::prerouting, "nft add rule ip mediaproxyd_test prerouting counter"},
+        {Hook::prerouting, "nft delete table ip6 mediaproxyd_test"},
+        {Hook::devices, "nft flush chain netdev mediaproxyd_test ingress_ra"},
+    }));
+    CAPTURE(command);
+    const KernelLab lab;
+    const LabCall call(lab);
+    call.greet();
+    const auto host = start(lab, settings_for(hook));
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    check_forwards(call);
+    REQUIRE(host->read().at(1).from_caller.packets == 1);
+    for (int i = 0; i < 5; ++i)
+        check_forwards(call);
+
+    lab.run(command);
+    CHECK(host->read().at(1).from_caller.packets == 6);
+    REQUIRE(comes_back(*host, call));
+    const auto end = host->remove(1);
+    CHECK(end.from_caller.packets >= 7);
+    CHECK(end.from_callee.packets == 6);
+}
+
 TEST_CASE("removing what others deleted tells what was last read")
 {
     const KernelLab lab;
