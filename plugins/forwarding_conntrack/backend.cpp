@@ -8,9 +8,9 @@
 #include <unordered_map>
 
 #include "flow_check.hpp"
-#include "owner.hpp"
 #include "support/failure.hpp"
 #include "support/forward_chains.hpp"
+#include "support/owner_tables.hpp"
 
 namespace forwarding_conntrack
 {
@@ -23,16 +23,16 @@ using mediaproxy::plugin_support::Sysctls;
 constexpr const char* table_size = "net/netfilter/nf_conntrack_max";
 constexpr unsigned long small_table = 16384;
 
-std::string sysctl_file(const mp_host& host)
+std::string sysctl_file(const mp_host& host, const std::string& back_end = "conntrack")
 {
     const std::string folder = host.state_dir;
-    return folder.empty() ? folder : folder + "/forwarding_conntrack.sysctl";
+    return folder.empty() ? folder : folder + "/forwarding_" + back_end + ".sysctl";
 }
 
 Settings with_mark(Settings settings, const mp_host& host)
 {
     if (settings.mark == 0)
-        settings.mark = fingerprint(host.owner);
+        settings.mark = mediaproxy::plugin_support::fingerprint(host.owner);
     return settings;
 }
 
@@ -106,6 +106,9 @@ mp_status Backend::prepare(mp_error& error)
 mp_status Backend::adopt(std::span<const mp_flow* const> flows, mp_status* each,
                          mp_flow_reading* so_far, mp_error& error)
 {
+    if (table_.drop_other_back_end())
+        log(MP_LOG_INFO, "removed the tables of a predecessor that used the back end nftables");
+    sysctls_.inherit(sysctl_file(*host_, "nftables"));
     std::vector<Flow> left;
     if (const int problem = known_.list(left); problem != 0)
         return explain(problem, error);

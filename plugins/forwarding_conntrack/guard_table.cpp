@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -18,9 +17,9 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <netinet/icmp6.h>
 
-#include "owner.hpp"
 #include "rule.hpp"
 #include "support/failure.hpp"
+#include "support/owner_tables.hpp"
 
 namespace forwarding_conntrack
 {
@@ -29,9 +28,8 @@ namespace
 
 using mediaproxy::plugin_support::error_of;
 using mediaproxy::plugin_support::fail;
+namespace plugin_support = mediaproxy::plugin_support;
 
-constexpr std::string_view prefix = "mediaproxyd_";
-constexpr std::size_t longest_owner = 128;  ///< a table name has 255 at most
 constexpr std::size_t flows_at_once = 5000; ///< more do not fit into one transaction
 constexpr std::size_t flows_a_list = 500;   ///< a list of elements has 64 KiB at most
 
@@ -41,17 +39,6 @@ constexpr std::int32_t source_nat = 100;
 
 // Data types as nft(8) numbers them, so that it can print the sets.
 constexpr std::uint32_t type_ipv4 = 7, type_ipv6 = 8, type_port = 13, type_bits = 6;
-
-/// A name that nft(8) can read back, and no other owner's.
-std::string table_name(const std::string& owner)
-{
-    std::string name(prefix);
-    for (const char c : owner.substr(0, longest_owner))
-        name += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' ? c : '_';
-    if (name.substr(prefix.size()) != owner)
-        name += "_" + std::to_string(fingerprint(owner));
-    return name;
-}
 
 void mark(FlowSpan flows, bool switched)
 {
@@ -80,8 +67,8 @@ const char* set_of(std::uint8_t family)
 } // namespace
 
 GuardTable::GuardTable(NetlinkSocket& socket, const std::string& owner, const Settings& settings)
-    : socket_(socket), batch_(socket), name_(table_name(owner)), zone_(settings.zone),
-      untracked_(settings.untracked_ports)
+    : socket_(socket), batch_(socket), owner_(owner), name_(plugin_support::conntrack_table(owner)),
+      zone_(settings.zone), untracked_(settings.untracked_ports)
 {
 }
 
@@ -131,6 +118,11 @@ void GuardTable::drop()
     batch_.begin();
     add_table(NFT_MSG_DELTABLE, 0);
     commit(); // there may be none
+}
+
+bool GuardTable::drop_other_back_end()
+{
+    return plugin_support::drop_nftables_tables(batch_, owner_);
 }
 
 void GuardTable::add_table(std::uint16_t message_type, std::uint16_t flags)
@@ -362,7 +354,7 @@ bool GuardTable::others_present()
         if (mnl_attr_get_type(&attribute) != NFTA_TABLE_NAME)
             return;
         const std::string_view name = mnl_attr_get_str(&attribute);
-        found = found || (name.starts_with(prefix) && name != name_);
+        found = found || (name.starts_with(plugin_support::table_prefix) && name != name_);
     });
     return found;
 }

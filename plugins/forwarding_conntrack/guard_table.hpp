@@ -38,6 +38,8 @@ public:
     int switch_on(FlowSpan flows);
     int switch_off(FlowSpan flows);
     void drop();
+    /// What a predecessor left that used the back end nftables; false: nothing.
+    bool drop_other_back_end();
 
     /// Whether somebody changed any ruleset since the last question.
     bool ruleset_changed();
@@ -70,7 +72,7 @@ private:
 
     NetlinkSocket& socket_;
     NftBatch batch_;
-    std::string name_;
+    std::string owner_, name_;
     std::uint16_t zone_;
     std::optional<PortRange> untracked_;
     std::map<std::uint32_t, const char*> needs_; ///< what the message of that sequence needs

@@ -8,6 +8,7 @@
 
 #include "flow_maker.hpp"
 #include "support/failure.hpp"
+#include "support/owner_tables.hpp"
 
 namespace forwarding_nftables
 {
@@ -17,10 +18,10 @@ using mediaproxy::plugin_support::fail;
 namespace
 {
 
-std::string sysctl_file(const HostLink& host)
+std::string sysctl_file(const HostLink& host, const std::string& back_end = "nftables")
 {
     const std::string folder = host.state_dir();
-    return folder.empty() ? "" : folder + "/forwarding_nftables.sysctl";
+    return folder.empty() ? "" : folder + "/forwarding_" + back_end + ".sysctl";
 }
 
 } // namespace
@@ -104,6 +105,10 @@ mp_status Backend::refuse_all(std::size_t count, mp_status* each, mp_status stat
 mp_status Backend::adopt(std::span<const mp_flow* const> flows, mp_status* each,
                          mp_flow_reading* so_far, mp_error& error)
 {
+    if (mediaproxy::plugin_support::drop_conntrack_table(batch_, host_.owner()))
+        host_.log(MP_LOG_INFO, "removed the table of a predecessor that used the back end "
+                               "conntrack");
+    environment_.inherit(sysctl_file(host_, "conntrack"));
     for (std::size_t i = 0; i < flows.size(); ++i) {
         each[i] =
             fail(&error, MP_E_AGAIN, sentence_of(flows[i]->id, "the kernel has nothing of it"));

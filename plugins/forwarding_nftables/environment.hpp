@@ -25,6 +25,8 @@ public:
     mp_status prepare(Family family, mp_error& error);
     /// Sets again what somebody has changed since; false, and a sentence, when that was refused.
     mp_status hold(mp_error& error);
+    /// What a predecessor changed that used another back end and died.
+    void inherit(const std::string& path) { sysctls_.inherit(path); }
     void restore() { sysctls_.restore(); }
 
 private:

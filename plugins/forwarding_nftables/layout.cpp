@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "layout.hpp"
 
-#include <cstdio>
-
 #include <linux/netfilter.h>
+
+#include "support/owner_tables.hpp"
 
 namespace forwarding_nftables
 {
@@ -11,33 +11,7 @@ namespace
 {
 
 constexpr unsigned version = 2; ///< of what ruleset.cpp builds and elements.cpp encodes
-constexpr std::size_t longest_owner = 96;
 constexpr std::size_t longest_comment = 120; // nft shows 127
-
-bool is_plain(char letter) noexcept
-{
-    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-           (letter >= '0' && letter <= '9');
-}
-
-std::string hash_of(std::string_view text)
-{
-    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a: the same in every build
-    for (const char letter : text)
-        hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3;
-    char digits[9];
-    std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(hash >> 32 ^ hash));
-    return digits;
-}
-
-/// An identifier of nft's grammar; different ones for different owners.
-std::string identifier(std::string_view owner)
-{
-    std::string result(owner.substr(0, longest_owner));
-    for (char& letter : result)
-        letter = is_plain(letter) ? letter : '_';
-    return result == owner ? result : result + '_' + hash_of(owner);
-}
 
 std::string describe(const Settings& settings)
 {
@@ -49,14 +23,15 @@ std::string describe(const Settings& settings)
     if (!devices.empty())
         result += ", devices" + devices;
     if (result.size() > longest_comment)
-        result = result.substr(0, longest_comment - 9) + " " + hash_of(devices);
+        result = result.substr(0, longest_comment - 9) + " " +
+                 mediaproxy::plugin_support::digest(devices);
     return result;
 }
 
 } // namespace
 
 Layout::Layout(std::string_view owner, Settings settings)
-    : settings_(std::move(settings)), table_(std::string(table_prefix) + identifier(owner)),
+    : settings_(std::move(settings)), table_(mediaproxy::plugin_support::nftables_table(owner)),
       comment_(describe(settings_))
 {
 }

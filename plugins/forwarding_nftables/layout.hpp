@@ -11,9 +11,6 @@
 namespace forwarding_nftables
 {
 
-/// Beginning of the name of every daemon's tables.
-inline constexpr std::string_view table_prefix = "mediaproxyd_";
-
 /// What this instance's tables are called and look like. Prerouting: a table in each of the
 /// families ip and ip6. On devices: one table in the family netdev, with a map for each of IPv4
 /// and IPv6.

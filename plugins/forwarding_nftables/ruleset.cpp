@@ -26,6 +26,7 @@
 #include "packet_rule.hpp"
 #include "support/attributes.hpp"
 #include "support/failure.hpp"
+#include "support/owner_tables.hpp"
 
 namespace forwarding_nftables
 {
@@ -33,6 +34,7 @@ namespace forwarding_nftables
 using mediaproxy::plugin_support::error_of;
 using mediaproxy::plugin_support::fail;
 using mediaproxy::plugin_support::for_each_attribute;
+using mediaproxy::plugin_support::table_prefix;
 
 namespace
 {

@@ -38,12 +38,29 @@ int write(std::string_view name, std::string_view value)
 
 Sysctls::Sysctls(std::string path, Log log) : path_(std::move(path)), log_(std::move(log))
 {
-    if (path_.empty())
+    load(path_);
+}
+
+void Sysctls::load(const std::string& path)
+{
+    if (path.empty())
         return;
-    std::ifstream left(path_);
+    std::ifstream left(path);
     Entry entry;
-    while (left >> entry.name >> entry.before >> entry.value)
-        changed_.push_back(entry);
+    while (left >> entry.name >> entry.before >> entry.value) {
+        if (std::none_of(changed_.begin(), changed_.end(),
+                         [&](const Entry& known) { return known.name == entry.name; }))
+            changed_.push_back(entry);
+    }
+}
+
+void Sysctls::inherit(const std::string& path)
+{
+    if (path.empty() || access(path.c_str(), F_OK) != 0)
+        return;
+    load(path);
+    remember();
+    unlink(path.c_str());
 }
 
 std::string Sysctls::read(std::string_view name)

@@ -27,6 +27,8 @@ public:
     mp_status require(const std::string& name, const std::string& value, mp_error& error);
     /// Sets again what somebody else has changed since; false when that was refused.
     bool hold();
+    /// Takes over the file of a predecessor that died and used another back end.
+    void inherit(const std::string& path);
     /// Puts the old values back.
     void restore();
 
@@ -35,6 +37,7 @@ private:
         std::string name, before, value;
         bool refused = false; ///< to be set back; the log has it
     };
+    void load(const std::string& path);
     void remember() const;
 
     std::string path_;

@@ -218,3 +218,37 @@ TEST_CASE("sysctls stay while a daemon with another back end forwards on this ho
     CHECK(Lab::sysctl("net/ipv4/ip_forward") == "1");
     CHECK(Lab::ask("nft list tables") == "table " + family + " mediaproxyd_neighbour\n");
 }
+
+#ifdef NFTABLES_PLUGIN_PATH
+TEST_CASE("what a dead predecessor left that used another back end is removed, sysctls included")
+{
+    const std::string dead_one = GENERATE(PLUGIN_PATH, NFTABLES_PLUGIN_PATH);
+    const std::string next_one = dead_one == PLUGIN_PATH ? NFTABLES_PLUGIN_PATH : PLUGIN_PATH;
+    const std::string owner = GENERATE("test", "mediaproxyd /var/lib/mediaproxyd");
+    CAPTURE(dead_one, owner);
+    const Lab lab;
+    const Folder folder;
+    const LabCall call(lab);
+    for (const char* name : {"net/ipv4/ip_forward", "net/netfilter/nf_conntrack_acct"})
+        Lab::sysctl(name, "0");
+    {
+        PluginHost dead(dead_one, {}, {owner, folder.path()});
+        dead.adopt({});
+        REQUIRE(dead.install(call.flow(1)) == MP_OK);
+        hello(call);
+        dead.leave();
+    }
+    {
+        PluginHost next(next_one, {}, {owner, folder.path()});
+        hello(call); // create() alone changes nothing
+        next.adopt({});
+        CHECK(next.logged("of a predecessor that used the back end"));
+        call.caller.send(call.relay_caller.endpoint(), "to the host");
+        CHECK(call.relay_caller.receive() == "to the host");
+    }
+    CHECK(Lab::ask("nft list tables").empty());
+    CHECK(Lab::sysctl("net/ipv4/ip_forward") == "0");
+    CHECK(Lab::sysctl("net/netfilter/nf_conntrack_acct") == "0");
+    CHECK(std::filesystem::is_empty(folder.path()));
+}
+#endif
