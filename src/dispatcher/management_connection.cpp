@@ -18,6 +18,7 @@ namespace
 constexpr std::size_t longest_command = 1024;
 constexpr std::size_t page_size = 250;
 constexpr std::size_t high_water = 1U << 20; // bytes that the client has not taken
+constexpr std::size_t most_unread = 65536;   // bytes of commands that wait for their turn
 constexpr std::chrono::milliseconds look_again{2};
 constexpr std::chrono::seconds client_patience{30};
 
@@ -55,14 +56,24 @@ void ManagementConnection::on_bytes(std::string_view bytes)
     const auto self = shared_from_this();
     reader_.feed(bytes);
     next_command();
+    if (closed_ || reader_.unread() <= most_unread)
+        return;
+    log::warning("management interface: a client sends commands faster than it takes answers: "
+                 "closed");
+    close();
 }
 
+/// Unless the last answers are still to be taken.
 void ManagementConnection::next_command()
 {
     if (std::exchange(running_, true))
         return;
     std::string_view line;
-    while (!closed_ && !busy_) {
+    while (!closed_ && !busy_ && !waiting_) {
+        if (backlog() > high_water) {
+            wait_for_client();
+            break;
+        }
         const auto outcome = reader_.next(line);
         if (outcome == protocol::LineReader::Outcome::need_more)
             break;
@@ -274,6 +285,7 @@ void ManagementConnection::wait_for_client()
         if (self->backlog() <= high_water)
             self->waiting_since_ = {};
         self->write_lists();
+        self->next_command();
     });
 }
 

@@ -84,8 +84,10 @@ public:
     explicit LineReader(std::size_t longest);
     void feed(std::string_view bytes);
     /// `line` is without its end and valid until the reader is used again. too_long: the line was
-    /// skipped up to its end, or is being skipped; reported once.
+    /// skipped up to its end, or is being skipped; reported once, with how it begins as `line`.
     Outcome next(std::string_view& line);
+    /// Bytes that were fed and not yet asked for: a limit for who lets them wait.
+    std::size_t unread() const noexcept { return buffer_.size() - begin_; }
 
 private:
     std::size_t longest_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <catch2/catch.hpp>
 
+#include "fakes/captured_log.hpp"
 #include "protocol/session_report.hpp"
 #include "stage.hpp"
 
@@ -132,6 +133,47 @@ TEST_CASE("management: a client that leaves in the middle harms nobody")
         stage.io.poll();
     relay.held_summaries[0](std::string("{}"));
     CHECK(stage.management().send("version\r\n").line() == "1.2.3");
+}
+
+TEST_CASE("management: a client that sends and never reads is closed before it costs much")
+{
+    const fakes::CapturedLog log;
+    Stage stage;
+    FakePeer relay("r");
+    relay.hold_summary = true;
+    stage.dispatcher->attach(relay);
+    std::string commands;
+    SECTION("its answers pile up")
+    {
+        for (int i = 0; i < 10000; ++i)
+            commands += "version\r\n";
+    }
+    SECTION("an answer is under way")
+    {
+        commands = "summary\r\n" + std::string(100000, 'x');
+    }
+    Client client = stage.management();
+    for (int i = 0; i < 500 && log.count("sends commands faster than") == 0; ++i)
+        client.send(commands);
+    CHECK(client.closed());
+    CHECK(log.count("sends commands faster than") == 1);
+    CHECK(stage.management().send("version\r\n").line() == "1.2.3");
+}
+
+TEST_CASE("management: commands behind a long answer wait until it is read")
+{
+    Stage stage;
+    FakePeer relay("r");
+    relay.hold_summary = true;
+    stage.dispatcher->attach(relay);
+    Client client = stage.management();
+    client.send("summary\r\nversion\r\nbogus\r\n");
+    REQUIRE(stage.run_until([&] { return relay.held_summaries.size() == 1; }));
+    const std::string summary = "{\"ip\": \"" + std::string(4U << 20, 'x') + "\"}";
+    relay.held_summaries[0](summary);
+    CHECK((client.until("\r\n\r\n") == summary + "\r\n\r\n"));
+    CHECK(client.until("\r\n\r\n") == "1.2.3\r\n\r\n");
+    CHECK(client.until("\r\n\r\n") == "error\r\n\r\n");
 }
 
 TEST_CASE("management: on a UNIX socket, too")
