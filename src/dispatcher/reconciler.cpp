@@ -71,7 +71,8 @@ void Reconciler::on_list(RelayId relay, std::uint64_t number,
     if (!list) {
         log::warning("relay {}: its list of sessions: {}", books_.pool.name(relay),
                      list.error().message);
-        talk.state = Talk::State::idle;
+        talk.state = list.error().code == Error::Code::unsupported ? Talk::State::refused
+                                                                   : Talk::State::idle;
         return;
     }
     const Now now = read_clocks();

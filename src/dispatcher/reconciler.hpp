@@ -40,7 +40,8 @@ private:
         std::uint64_t number = 0; ///< of the connection
         TimePoint question{};
         Place place = Place::network;
-        enum class State { idle, asking, listed, settled } state = State::idle;
+        /// refused: the list is too long for us.
+        enum class State { idle, asking, refused, listed, settled } state = State::idle;
     };
     struct Missing {
         std::string call_id, from_tag;

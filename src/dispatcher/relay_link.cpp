@@ -27,6 +27,11 @@ Error unavailable(std::string message)
     return Error{Error::Code::unavailable, std::move(message)};
 }
 
+Error too_long()
+{
+    return Error{Error::Code::unsupported, "it is longer than 4 MiB"};
+}
+
 } // namespace
 
 RelayLink::RelayLink(asio::io_context& io, asio::ip::tcp::socket socket,
@@ -103,7 +108,7 @@ void RelayLink::on_bytes(std::string_view bytes)
         if (outcome == protocol::LineReader::Outcome::need_more)
             return;
         if (outcome == protocol::LineReader::Outcome::too_long)
-            log::warning("relay {}: a line of more than 4 MiB is passed over", label());
+            on_too_long(line);
         else
             on_line(line);
     }
@@ -249,6 +254,23 @@ void RelayLink::on_answer(std::uint64_t seq, std::string_view text)
         return;
     }
     deliver(handler, text);
+}
+
+/// The relay did answer: that we cannot take it makes it neither silent nor better next time.
+void RelayLink::on_too_long(std::string_view beginning)
+{
+    log::warning("relay {}: a line of more than 4 MiB is passed over", label());
+    const protocol::RelayLine parsed = protocol::parse_relay_line(beginning);
+    if (parsed.kind != protocol::RelayLine::Kind::answer)
+        return;
+    if (!known())
+        become_known(address().to_string());
+    if (closed_)
+        return;
+    Handler handler = take(parsed.seq);
+    if (std::holds_alternative<FirstList>(handler) || std::holds_alternative<PageHandler>(handler))
+        list_too_long_ = true;
+    fail(handler, too_long());
 }
 
 void RelayLink::deliver(Handler& handler, std::string_view text)
@@ -425,6 +447,8 @@ void RelayLink::on_first_list(Result<std::string> list)
 
 void RelayLink::session_page(std::uint64_t after, std::size_t most, PageHandler done)
 {
+    if (list_too_long_)
+        return done(too_long());
     request_.headers.clear();
     if (!is_ours())
         return send("sessions", std::move(done));

@@ -98,6 +98,7 @@ private:
     void on_hello(std::string_view json);
     void on_expired(std::string_view json);
     void on_answer(std::uint64_t seq, std::string_view text);
+    void on_too_long(std::string_view beginning);
     void become_known(std::string name);
     void on_first_list(Result<std::string> list);
 
@@ -138,6 +139,7 @@ private:
     std::optional<Result<std::string>> first_list_; ///< until somebody asks
     PageHandler first_asker_;
     bool first_taken_ = false;
+    bool list_too_long_ = false; ///< more than we take: asked for no more
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

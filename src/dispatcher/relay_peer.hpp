@@ -19,10 +19,11 @@ namespace mediaproxy::dispatcher
 
 /// A connected relay as the dispatcher sees it: one over TLS (4.x or ours), or the one in the same
 /// process. Answers may come before the call returns. Every handler is called exactly once, with an
-/// Error when the relay said `error`, answered garbage (both: invalid), or when no answer is to be
-/// expected any more (unavailable). update() and remove() wait for that as long as the connection
-/// may still bring an answer, longer than the proxy does: the caller has its own deadlines. After
-/// the peer is destroyed no handler is called. [core thread]
+/// Error when the relay said `error`, answered garbage (both: invalid) or more than we take
+/// (unsupported), or when no answer is to be expected any more (unavailable). update() and remove()
+/// wait for that as long as the connection may still bring an answer, longer than the proxy does:
+/// the caller has its own deadlines. After the peer is destroyed no handler is called. [core
+/// thread]
 class RelayPeer
 {
 public:

@@ -179,6 +179,7 @@ LineReader::Outcome LineReader::next(std::string_view& line)
     scanned_ = buffer_.size();
     if (buffer_.size() - begin_ <= longest_ + 1)
         return Outcome::need_more;
+    line = std::string_view(buffer_).substr(begin_);
     begin_ = buffer_.size();
     return std::exchange(skipping_, true) ? Outcome::need_more : Outcome::too_long;
 }

@@ -84,7 +84,10 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     void sessions(ReportsHandler done) override
     {
         ++lists;
-        done(listed);
+        if (list_error)
+            done(*list_error);
+        else
+            done(listed);
     }
     void summary(TextHandler done) override
     {
@@ -131,7 +134,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     bool hold_updates = false, hold_removes = false, hold_summary = false;
     std::size_t load = 0, most_ports = 32, unsent = 0;
     int next_port = 40000, lists = 0;
-    std::optional<mediaproxy::Error> update_error, remove_error;
+    std::optional<mediaproxy::Error> update_error, remove_error, list_error;
     std::vector<std::string> updates, removes, acknowledged;
     std::vector<std::pair<std::string, std::string>> last_headers;
     std::vector<PortsHandler> held;

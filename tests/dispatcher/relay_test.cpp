@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "dispatcher/tcp_listener.hpp"
+#include "fakes/captured_log.hpp"
 #include "scripted_relay.hpp"
 
 using namespace mediaproxy;
@@ -108,6 +109,34 @@ TEST_CASE("an endless line from a relay does not grow for ever")
     relay.send("\r\n");
     relay.settle(stage);
     CHECK(stage.dispatcher->status() == "1 relays, 0 sessions");
+}
+
+TEST_CASE("a relay whose list is longer than we take is of use, and not asked for it again")
+{
+    const fakes::CapturedLog log;
+    auto options = Stage::quick();
+    options.cleanup_expired_sessions_after = Seconds{1}; // looks four times a second whom to ask
+    Stage stage(options);
+    Relay relay(stage);
+    relay.request();
+    relay.say("0 [" + std::string(5U << 20, ' ') + "]");
+    relay.settle(stage);
+    CHECK(stage.dispatcher->status() == "1 relays, 0 sessions");
+    CHECK(log.count("relay 127.0.0.1: its list of sessions: it is longer than 4 MiB") == 1);
+    // Whoever gave half a list is asked in turn.
+    FakePeer other("other");
+    other.list_error = invalid("half a list");
+    stage.dispatcher->attach(other);
+    REQUIRE(stage.run_until([&] { return other.lists == 3; }));
+    CHECK(stage.management().send("sessions\r\n").line().empty());
+    relay.settle(stage);
+    Client proxy = stage.proxy();
+    proxy.send(Message{.media_relay = "127.0.0.1"}.text());
+    CHECK(relay.request().starts_with("update 1\r\n"));
+    relay.say("1 20.3.0.1 40002");
+    CHECK(proxy.line() == "20.3.0.1 40002");
+    CHECK(log.count("no answer within") == 0);
+    CHECK(log.count("is passed over") == 1);
 }
 
 TEST_CASE("a relay that is silent is unresponsive until it pings, and dropped in the end")
