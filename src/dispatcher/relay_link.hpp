@@ -61,6 +61,9 @@ public:
     }
     /// It may be gone, and its connection does not know yet.
     bool is_silent() const noexcept;
+    TimePoint accepted() const noexcept { return accepted_; }
+    /// The handshake is done: it has a certificate, where those are asked for.
+    bool is_open() const noexcept { return first_question_ != TimePoint{}; }
     /// When its list of sessions was first asked for.
     TimePoint first_question() const noexcept { return first_question_; }
 
@@ -135,6 +138,7 @@ private:
     TimePoint unresponsive_since_{};
     TimePoint heard_ = BootClock::now();
 
+    const TimePoint accepted_ = BootClock::now();
     TimePoint first_question_{};
     std::optional<Result<std::string>> first_list_; ///< until somebody asks
     PageHandler first_asker_;

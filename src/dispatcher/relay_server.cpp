@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <asio/post.hpp>
 #include <fmt/format.h>
+#include <tuple>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -16,6 +17,9 @@ namespace
 
 /// More connections than that which say nothing are not relays.
 constexpr std::size_t most_strangers = 256;
+constexpr std::size_t most_complaints = 20; ///< about strangers in the log, for each reason
+constexpr std::size_t most_reasons = 32;
+constexpr Seconds complaints_interval{60};
 
 /// Not the relay of that connection come back, but one that has its name by mistake: each would be
 /// asked for the other's calls, and they would be lost. One that was started without its store is
@@ -56,14 +60,52 @@ Result<std::unique_ptr<RelayServer>> RelayServer::open(asio::io_context& io,
 
 void RelayServer::on_accepted(asio::ip::tcp::socket socket)
 {
-    if (strangers_ >= most_strangers) {
-        log::warning("relay listener: {} connections have not said who they are: one more refused",
-                     strangers_);
-        return;
-    }
+    if (strangers_ >= most_strangers)
+        make_room();
     auto link = std::make_unique<RelayLink>(io_, std::move(socket), context_, settings_, *this);
     ++strangers_;
     links_.emplace(link.get(), std::move(link));
+}
+
+/// Whoever cannot prove to be a relay may come as often as he likes: relays come in nevertheless,
+/// and stay.
+void RelayServer::make_room()
+{
+    const auto worth = [](const auto& entry) {
+        const RelayLink& link = *entry.first;
+        return std::tuple(link.known(), link.is_open(), link.accepted());
+    };
+    const auto least =
+        std::min_element(links_.begin(), links_.end(), [&](const auto& one, const auto& other) {
+            return worth(one) < worth(other);
+        });
+    complain(fmt::format("{}: closed, as {} connections have not said who they are",
+                         least->first->address().to_string(), strangers_));
+    drop(*least->first, Error{Error::Code::unavailable, "it has not said who it is"});
+}
+
+/// `about_stranger`: address and reason. A few a minute for each reason, as strangers can make
+/// thousands: they shall not hide why a relay's certificate is refused.
+void RelayServer::complain(const std::string& about_stranger)
+{
+    const TimePoint now = BootClock::now();
+    if (now - complaints_since_ > complaints_interval) {
+        for (const auto& [reason, times] : complaints_) {
+            if (times > most_complaints)
+                log::warning("relay listener: {} more connections: {}", times - most_complaints,
+                             reason);
+        }
+        complaints_.clear();
+        complaints_since_ = now;
+    }
+    const std::size_t end_of_address = about_stranger.find(": ");
+    std::string reason = end_of_address == std::string::npos
+                             ? about_stranger
+                             : about_stranger.substr(end_of_address + 2);
+    if (complaints_.size() >= most_reasons && !complaints_.contains(reason))
+        reason = "for other reasons";
+    if (++complaints_[reason] <= most_complaints)
+        log::warning("relay listener: {}", about_stranger);
 }
 
 void RelayServer::on_relay_known(RelayLink& link)
@@ -103,7 +145,7 @@ void RelayServer::on_relay_gone(RelayLink& link, const Error& why)
     if (link.known())
         log::warning("relay {}: connection lost: {}", link.name(), why.message);
     else
-        log::warning("relay listener: {}", why.message);
+        complain(why.message);
     drop(link, why);
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <asio/io_context.hpp>
+#include <map>
 #include <memory>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -48,6 +50,8 @@ private:
     void on_relay_expired(RelayLink& link, protocol::SessionReport&& report) override;
     void drop(RelayLink& link, const Error& why);
     void refuse(RelayLink& link, const std::string& namesake);
+    void make_room();
+    void complain(const std::string& about_stranger);
 
     asio::io_context& io_;
     std::shared_ptr<tls::Context> context_;
@@ -57,6 +61,8 @@ private:
     std::unordered_map<RelayLink*, std::unique_ptr<RelayLink>> links_;
     std::size_t strangers_ = 0; ///< links that have not said who they are
     std::string refused_;       ///< what was logged last: they come again and again
+    TimePoint complaints_since_{};
+    std::map<std::string, std::size_t> complaints_; ///< how often for which reason
 };
 
 } // namespace mediaproxy::dispatcher

@@ -148,7 +148,8 @@ dispatcher::Options Stage::quick()
     return options;
 }
 
-Stage::Stage(dispatcher::Options wanted) : options(std::move(wanted))
+Stage::Stage(dispatcher::Options wanted, std::shared_ptr<tls::Context> context)
+    : options(std::move(wanted)), tls(std::move(context))
 {
     start();
 }
@@ -166,6 +167,7 @@ void Stage::start()
     environment.store = &store;
     environment.records = &sink;
     environment.runtime_dir = folder.path;
+    environment.tls = tls;
     environment.version = "1.2.3";
     auto made = dispatcher::Dispatcher::create(options, std::move(environment));
     if (!made)

@@ -72,7 +72,9 @@ std::string remove_text(const std::string& call_id = "call-1", const std::string
 
 /// A dispatcher with its surroundings.
 struct Stage {
-    explicit Stage(mediaproxy::dispatcher::Options wanted = quick());
+    /// `context` null: relays come without TLS.
+    explicit Stage(mediaproxy::dispatcher::Options wanted = quick(),
+                   std::shared_ptr<mediaproxy::tls::Context> context = nullptr);
     ~Stage();
     /// Short deadlines, no fixed ports.
     static mediaproxy::dispatcher::Options quick();
@@ -97,5 +99,6 @@ struct Stage {
     FakeStore store;
     FakeSink sink;
     mediaproxy::dispatcher::Options options;
+    std::shared_ptr<mediaproxy::tls::Context> tls;
     std::unique_ptr<mediaproxy::dispatcher::Dispatcher> dispatcher;
 };
