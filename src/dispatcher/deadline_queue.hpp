@@ -53,17 +53,27 @@ private:
                 if (error || alive.expired())
                     return;
                 armed_ = false;
-                expire();
+                const auto now = Clock::now();
+                // What escapes the owner ends one item, not those behind it.
+                try {
+                    expire(now);
+                } catch (...) {
+                    arm_again(now);
+                    throw;
+                }
+                arm_again(now);
             });
     }
-    void expire()
+    void expire(Clock::time_point now)
     {
-        const auto now = Clock::now();
         while (!entries_.empty() && entries_.front().at <= now) {
             const Item item = std::move(entries_.front().item);
             entries_.pop_front();
             due_(item);
         }
+    }
+    void arm_again(Clock::time_point now)
+    {
         if (!entries_.empty() && !armed_)
             arm(std::max(entries_.front().at, now + granularity));
     }

@@ -253,8 +253,8 @@ void Dispatcher::State::do_chores_later()
         [this, alive = std::weak_ptr<bool>(alive)](const asio::error_code& error) {
             if (error || alive.expired())
                 return;
+            do_chores_later(); // first: whatever escapes
             do_chores();
-            do_chores_later();
         });
 }
 

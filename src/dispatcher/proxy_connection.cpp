@@ -3,6 +3,8 @@
 
 #include <asio/post.hpp>
 #include <cerrno>
+#include <exception>
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <utility>
@@ -49,16 +51,33 @@ void ProxyConnection::watch()
     close();
 }
 
+/// What escapes (no memory) costs this connection, of which nobody knows how far it came; the proxy
+/// asks on a new one.
+template <class Work>
+void ProxyConnection::guard(Work work)
+{
+    try {
+        work();
+    } catch (const std::exception& escaped) {
+        log::write(log::Level::critical,
+                   fmt::format("control socket: an exception escaped: {}: connection closed",
+                               escaped.what()));
+        close();
+    }
+}
+
 void ProxyConnection::on_ready(std::uint32_t events)
 {
-    if ((watched_ & EPOLLOUT) != 0 && (events & ~std::uint32_t{EPOLLIN}) != 0) {
-        writing_ = false;
-        send();
-        close_when_done();
-    }
-    if ((watched_ & EPOLLIN) != 0 && (events & ~std::uint32_t{EPOLLOUT}) != 0 && socket_)
-        read();
-    watch();
+    guard([&] {
+        if ((watched_ & EPOLLOUT) != 0 && (events & ~std::uint32_t{EPOLLIN}) != 0) {
+            writing_ = false;
+            send();
+            close_when_done();
+        }
+        if ((watched_ & EPOLLIN) != 0 && (events & ~std::uint32_t{EPOLLOUT}) != 0 && socket_)
+            read();
+        watch();
+    });
 }
 
 void ProxyConnection::read()
@@ -170,8 +189,10 @@ void ProxyConnection::answer(std::uint32_t number, std::string_view line)
         return;
     paused_ = false;
     asio::post(server_.io_, [self = shared_from_this()] {
-        self->handle_requests();
-        self->watch();
+        self->guard([&] {
+            self->handle_requests();
+            self->watch();
+        });
     });
 }
 

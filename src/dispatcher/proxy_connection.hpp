@@ -40,6 +40,8 @@ private:
         std::string line; ///< answered before the requests in front of it
     };
     Open* find(std::uint32_t number) noexcept;
+    template <class Work>
+    void guard(Work work);
     void read();
     void on_end();
     void handle_requests();

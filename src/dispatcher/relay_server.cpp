@@ -63,8 +63,8 @@ void RelayServer::on_accepted(asio::ip::tcp::socket socket)
     if (strangers_ >= most_strangers)
         make_room();
     auto link = std::make_unique<RelayLink>(io_, std::move(socket), context_, settings_, *this);
-    ++strangers_;
     links_.emplace(link.get(), std::move(link));
+    ++strangers_;
 }
 
 /// Whoever cannot prove to be a relay may come as often as he likes: relays come in nevertheless,

@@ -110,11 +110,11 @@ void TcpListener::accept(Door& door)
             return;
         if (error && error != asio::error::connection_aborted)
             return pause(door, error);
-        if (!error) {
-            door.complained = false;
-            accepted_(std::move(socket));
-        }
-        accept(door);
+        accept(door); // first: whatever comes of this connection
+        if (error)
+            return;
+        door.complained = false;
+        accepted_(std::move(socket));
     });
 }
 

@@ -68,7 +68,12 @@ void UnixAcceptor::accept_all()
         if (!socket)
             continue;
         complained_ = false;
-        accepted_(std::move(socket));
+        try {
+            accepted_(std::move(socket));
+        } catch (...) { // ends this connection, not the listening
+            wait();
+            throw;
+        }
     }
 }
 
