@@ -48,6 +48,7 @@ plugin::PluginSource plugin_source(const config::Config& config, plugin::Kind ki
     source.name = table.plugin;
     source.instance = fmt::format("{}.{}", plugin::to_string(kind), table.name);
     source.settings = table.settings;
+    source.folder = config.folder;
     source.host.version = MEDIAPROXYD_VERSION;
     source.host.owner = "mediaproxyd " + config.state_dir;
     std::error_code ignored;

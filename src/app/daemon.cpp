@@ -112,8 +112,8 @@ Result<void> Daemon::State::open()
     if (auto made = make_folder(config_.runtime_dir, 0755); !made)
         return made;
     const bool must_keep = config_.store.spool == store::Options::Spool::disk;
-    if (auto made = make_folder(config_.state_dir, 0750); !made && must_keep)
-        return made;
+    if (auto entered = enter_folder(config_.state_dir, 0750); !entered && must_keep)
+        return entered;
     auto lock = RoleLock::take(config_.runtime_dir, config_.role);
     if (!lock)
         return std::move(lock).error();

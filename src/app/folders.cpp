@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/text.hpp"
 
@@ -56,6 +57,15 @@ Result<void> make_folder(const std::string& path, unsigned mode)
     if (folder.has_parent_path())
         std::filesystem::create_directories(folder.parent_path(), error);
     if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+        return failure(path);
+    return {};
+}
+
+Result<void> enter_folder(const std::string& path, unsigned mode)
+{
+    if (auto made = make_folder(path, mode); !made)
+        return made;
+    if (::chdir(path.c_str()) != 0)
         return failure(path);
     return {};
 }

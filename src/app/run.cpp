@@ -138,10 +138,22 @@ void turn(asio::io_context& io)
     }
 }
 
+/// The setting's value when the log is written to standard error, which the background has not.
+std::string_view standard_error_name(config::LogTarget target) noexcept
+{
+    return target == config::LogTarget::standard_error ? "stderr"
+           : target == config::LogTarget::journal      ? "journal"
+                                                       : "";
+}
+
 int serve(const CommandLine& line, const config::Config& config)
 {
     std::optional<Background> background;
     if (line.place == CommandLine::Place::background) {
+        if (const auto lost = standard_error_name(config.log.target); !lost.empty())
+            return complain(fmt::format("mediaproxyd: [log] target = \"{}\": nobody reads that in "
+                                        "the background; with --no-fork it is read",
+                                        lost));
         auto entered = Background::enter();
         if (!entered)
             return complain("mediaproxyd: " + entered.error().message);

@@ -54,7 +54,7 @@ struct Config {
     dispatcher::Options dispatcher;
     std::vector<PluginTable> accounting, forwarding;
 
-    std::string folder = "."; ///< of the file: relative paths of [tls] are below it
+    std::string folder = "."; ///< of the file: certs_path and plugins' X_file are below it
 
     Config();
 

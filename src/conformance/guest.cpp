@@ -194,7 +194,7 @@ const void* WitnessHost::on_get_service(const mp_host* host, const char*) noexce
 PreparedSettings::PreparedSettings(const Guest& guest)
 {
     const Subject& subject = guest.stage().subject();
-    auto prepared = plugin::Settings::prepare(guest.plugin(), subject.name, subject.settings);
+    auto prepared = plugin::Settings::prepare(guest.plugin(), subject.name, subject.settings, "");
     if (!prepared)
         guest.stage().give_up(prepared.error().message);
     settings_.emplace(*std::move(prepared));

@@ -35,7 +35,7 @@ Result<std::unique_ptr<AccountingBackend>> AccountingBackend::create(asio::io_co
                                                                      const PluginSource& source)
 {
     const std::string instance = instance_name(Kind::accounting, source);
-    const auto settings = Settings::prepare(plugin, instance, source.settings);
+    const auto settings = Settings::prepare(plugin, instance, source.settings, source.folder);
     if (!settings)
         return settings.error();
     const auto interface = find_interface(plugin, Kind::accounting);

@@ -79,7 +79,7 @@ ForwardingBackend::create(asio::io_context& io, std::optional<Library> library,
                           const mp_plugin& plugin, const PluginSource& source, Events& events)
 {
     const std::string instance = instance_name(Kind::forwarding, source);
-    const auto settings = Settings::prepare(plugin, instance, source.settings);
+    const auto settings = Settings::prepare(plugin, instance, source.settings, source.folder);
     if (!settings)
         return settings.error();
     const auto interface = find_interface(plugin, Kind::forwarding);

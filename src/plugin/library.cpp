@@ -177,8 +177,8 @@ Result<void> check(Kind kind, const PluginSource& source)
     const Result<Library> library = Library::open(source.dir, kind, source.name);
     if (!library)
         return library.error();
-    const auto settings =
-        Settings::prepare(library->plugin(), instance_name(kind, source), source.settings);
+    const auto settings = Settings::prepare(library->plugin(), instance_name(kind, source),
+                                            source.settings, source.folder);
     if (!settings)
         return settings.error();
     return {};

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 #include <utility>
 
@@ -36,23 +37,25 @@ Error unknown_key(const Setting& setting, std::string_view instance,
     return invalid(std::move(message));
 }
 
-Error unreadable(const Setting& setting, std::string_view instance)
+Error unreadable(const Setting& setting, std::string_view instance, const std::string& path)
 {
-    return invalid(subject(setting, instance) + ": cannot read " + setting.value + ": " +
+    return invalid(subject(setting, instance) + ": cannot read " + path + ": " +
                    std::strerror(errno));
 }
 
-Result<std::string> read_secret(const Setting& setting, std::string_view instance)
+Result<std::string> read_secret(const Setting& setting, std::string_view instance,
+                                const std::string& folder)
 {
-    const UniqueFd file(::open(setting.value.c_str(), O_RDONLY | O_CLOEXEC));
+    const std::string path = (std::filesystem::path(folder) / setting.value).string();
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file)
-        return unreadable(setting, instance);
+        return unreadable(setting, instance, path);
     std::string secret(secret_limit + 1, '\0');
     std::size_t size = 0;
     while (size < secret.size()) {
         const ssize_t got = ::read(file.get(), secret.data() + size, secret.size() - size);
         if (got < 0)
-            return unreadable(setting, instance);
+            return unreadable(setting, instance, path);
         if (got == 0)
             break;
         size += static_cast<std::size_t>(got);
@@ -61,7 +64,7 @@ Result<std::string> read_secret(const Setting& setting, std::string_view instanc
     while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r'))
         secret.pop_back();
     if (size > secret_limit || secret.find_first_of(std::string_view("\0\r\n", 3)) != secret.npos)
-        return invalid(subject(setting, instance) + ": " + setting.value +
+        return invalid(subject(setting, instance) + ": " + path +
                        " is not one line of text of at most 64 KiB");
     return secret;
 }
@@ -73,7 +76,7 @@ bool contains(std::span<const std::string_view> known, std::string_view key)
 
 /// The setting as the plugin gets it: itself, or what its file holds.
 Result<Setting> resolve(const Setting& setting, std::string_view instance,
-                        std::span<const std::string_view> known)
+                        std::span<const std::string_view> known, const std::string& folder)
 {
     if (setting.value.find('\0') != std::string::npos)
         return invalid(subject(setting, instance) + ": a zero byte in the value");
@@ -84,7 +87,7 @@ Result<Setting> resolve(const Setting& setting, std::string_view instance,
                            contains(known, key.substr(0, key.size() - file_suffix.size()));
     if (!from_file)
         return unknown_key(setting, instance, known);
-    Result<std::string> secret = read_secret(setting, instance);
+    Result<std::string> secret = read_secret(setting, instance, folder);
     if (!secret)
         return std::move(secret).error();
     return Setting{std::string(key.substr(0, key.size() - file_suffix.size())), *std::move(secret),
@@ -101,7 +104,7 @@ std::string instance_name(Kind kind, const PluginSource& source)
 }
 
 Result<Settings> Settings::prepare(const mp_plugin& plugin, std::string_view instance,
-                                   const std::vector<Setting>& settings)
+                                   const std::vector<Setting>& settings, const std::string& folder)
 {
     std::vector<std::string_view> known;
     for (const char* const* key = plugin.setting_keys; *key != nullptr; ++key)
@@ -109,7 +112,7 @@ Result<Settings> Settings::prepare(const mp_plugin& plugin, std::string_view ins
 
     Settings prepared;
     for (const Setting& setting : settings) {
-        Result<Setting> resolved = resolve(setting, instance, known);
+        Result<Setting> resolved = resolve(setting, instance, known, folder);
         if (!resolved)
             return std::move(resolved).error();
         const bool twice = resolved->key != setting.key &&

@@ -20,9 +20,10 @@ class Settings
 public:
     /// Holds `settings` against the keys that the plugin knows; an unknown one is an error that
     /// names it and the nearest known key. `X_file` is read (one line, at most 64 KiB) and becomes
-    /// `X` when the plugin knows X and not X_file.
+    /// `X` when the plugin knows X and not X_file; a relative path of it is below `folder`.
     static Result<Settings> prepare(const mp_plugin& plugin, std::string_view instance,
-                                    const std::vector<Setting>& settings);
+                                    const std::vector<Setting>& settings,
+                                    const std::string& folder);
 
     /// Valid as long as this object; empty for no settings.
     std::span<const mp_setting> abi() const noexcept { return abi_; }

@@ -45,6 +45,7 @@ struct PluginSource {
     std::string name;     ///< sqlite: the file is accounting_sqlite.so
     std::string instance; ///< accounting.sqlite, for log lines; empty: kind and name
     std::vector<Setting> settings;
+    std::string folder; ///< of the configuration, see Settings::prepare
     HostOptions host;
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program as an operator meets it: options, starts that fail, background, signals, one call."""
+import contextlib
 import json
 import os
 import pathlib
@@ -242,18 +243,56 @@ class Running(Case):
         self.assertEqual(status, 1)
         self.assertIn("/proc/none", said)
 
-    def test_in_the_background_the_first_process_ends_when_it_serves(self):
-        path = self.config(runtime_dir="run", state_dir="state",
-                           plugin_dir=os.path.relpath(PLUGINS, self.folder.resolve()))
-        status, _, said = run("--config=mediaproxyd.toml", cwd=self.folder)
-        self.assertEqual((status, said), (0, ""), path)
+    @contextlib.contextmanager
+    def running(self, path, *words, cwd="/"):
+        """In the background, unless `words` say --no-fork."""
+        if words:
+            child = subprocess.Popen([PROGRAM, f"--config={path}", *words], cwd=cwd,
+                                     stderr=subprocess.DEVNULL)
+            self.addCleanup(child.wait)
+            until(lambda: (self.folder / "run" / "dispatcher.sock").exists(), "does not start")
+        else:
+            self.assertEqual(run(f"--config={path}", cwd=cwd), (0, "", ""))
         pid = int((self.folder / "run" / "dispatcher.lock").read_text())
         try:
-            self.assertIn(" ", self.update("call", 5000))
+            yield
         finally:
             os.kill(pid, signal.SIGTERM)
         until(lambda: not pathlib.Path(f"/proc/{pid}").exists() or
               pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z", "does not stop")
+
+    def test_in_the_background_the_first_process_ends_when_it_serves(self):
+        self.config(runtime_dir="run", state_dir="state",
+                    plugin_dir=os.path.relpath(PLUGINS, self.folder.resolve()))
+        with self.running("mediaproxyd.toml", cwd=self.folder):
+            self.assertIn(" ", self.update("call", 5000))
+
+    def test_relative_paths_of_plugins_mean_the_same_from_anywhere_and_in_the_background(self):
+        (self.folder / "where").write_text(f"sqlite://{self.folder}/calls.sqlite\n")
+        path = self.config(self.both(dispatcher='accounting = ["jsonl", "sqlite"]') + """
+[accounting.jsonl]
+path = "records"
+[accounting.sqlite]
+dburi_file = "where"
+""")
+        self.assertEqual(run(f"--config={path}", "--check", cwd="/"),
+                         (0, f"{path}: configuration OK\n", ""))
+        for words in (("--no-fork",), ()):
+            records = self.folder / "state" / "records"
+            records.unlink(missing_ok=True)
+            with self.running(path, *words):
+                self.update("call", 5000)
+                self.update("call", 5002, "reply", "B")
+                self.remove("call")
+                until(records.exists, "no record below the state folder")
+        self.assertTrue((self.folder / "calls.sqlite").exists())
+
+    def test_in_the_background_it_does_not_log_to_nobody(self):
+        for target in ("stderr", "journal"):
+            path = self.config(self.both() + f'[log]\ntarget = "{target}"\n')
+            status, _, said = run(f"--config={path}")
+            self.assertEqual(status, 1)
+            self.assertIn(f'[log] target = "{target}": nobody reads that in the background', said)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ mp_plugin plugin_with_keys()
     return plugin;
 }
 
-Result<Settings> prepare(const std::vector<Setting>& settings)
+Result<Settings> prepare(const std::vector<Setting>& settings, const std::string& folder = "")
 {
-    return Settings::prepare(plugin_with_keys(), "accounting.x", settings);
+    return Settings::prepare(plugin_with_keys(), "accounting.x", settings, folder);
 }
 
 } // namespace
@@ -58,6 +58,18 @@ TEST_CASE("a secret may stand in a file and arrives under its own key")
     REQUIRE(settings->abi().size() == 1);
     CHECK(settings->abi()[0].key == std::string("password"));
     CHECK(settings->abi()[0].value == std::string("pa ss \xc3\xa4"));
+}
+
+TEST_CASE("a relative path of a secret is below the folder of the configuration")
+{
+    const fakes::TemporaryFolder folder;
+    folder.write("secret", "word");
+    const auto settings = prepare({{"password_file", "secret", ""}}, folder.path());
+    REQUIRE(settings);
+    CHECK(settings->abi()[0].value == std::string("word"));
+    const auto missing = prepare({{"password_file", "none", ""}}, folder.path());
+    REQUIRE_FALSE(missing);
+    CHECK_THAT(missing.error().message, Contains("cannot read " + (folder / "none") + ": No such"));
 }
 
 TEST_CASE("a key that ends in _file and is the plugin's own is passed as it is")

@@ -87,7 +87,7 @@ class Daemon:
             copy.deepcopy(settings),
         )
         records = self.settings.get("accounting", {}).get("sqlite")
-        if records:  # the plugin takes a relative path from where the daemon was started
+        if records:  # for the tests, which are elsewhere
             self.settings["accounting"]["sqlite"]["path"] = str(self.folder / records["path"])
         self.process = None
 
