@@ -27,6 +27,7 @@ using plugin_support::SqlOutcome;
 using plugin_support::SqlResult;
 
 constexpr unsigned bytes_a_character = 4; // of utf8mb4, in which the server tells lengths
+constexpr unsigned character_set_of_bytes = 63;
 constexpr std::chrono::milliseconds farewell{500};
 
 struct FreeResult {
@@ -47,10 +48,11 @@ bool is_closed(unsigned code)
            code == idle_too_long;
 }
 
+/// BINARY_FLAG would not tell: text of a collation by bytes has it too.
 bool is_text(const MYSQL_FIELD& field)
 {
     return (field.type == MYSQL_TYPE_VAR_STRING || field.type == MYSQL_TYPE_STRING) &&
-           (field.flags & BINARY_FLAG) == 0;
+           field.charsetnr != character_set_of_bytes;
 }
 
 void read_rows(MYSQL_RES* stored, SqlResult& result)

@@ -17,13 +17,25 @@ using plugin_support::SqlDialect;
 using Meaning = std::pair<int, Fault>;
 
 constexpr std::array mysql_faults{
-    Meaning{1048, Fault::refused},     // column cannot be null: one that is not ours
-    Meaning{1364, Fault::refused},     // column has no default value
+    Meaning{1048, Fault::record},      // column cannot be null: to_tag, the only one that we let be
+    Meaning{1364, Fault::refused},     // column has no default value: one that is not ours
     Meaning{1290, Fault::refused},     // --read-only
     Meaning{1205, Fault::unavailable}, // lock wait timeout
     Meaning{1213, Fault::unavailable}, // deadlock
     Meaning{1366, Fault::record},      // no such character there
+    Meaning{1267, Fault::record},      // the same, of two collations
+    Meaning{1270, Fault::record},      // of three
+    Meaning{1271, Fault::record},      // of more
 };
+
+// What cannot be stored as it is must be an error; and who waits for a lock shall not do so when we
+// have given up already.
+constexpr std::string_view mysql_session =
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+    "innodb_lock_wait_timeout = %, lock_wait_timeout = %";
+constexpr std::string_view mariadb_session =
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
+    "innodb_lock_wait_timeout = %, lock_wait_timeout = %, max_statement_time = %";
 
 // SQLite's result codes; its driver knows no SQLSTATE but HY000.
 constexpr std::array sqlite_faults{
@@ -125,10 +137,11 @@ const auto& dialects()
                 "",
                 {}},
         Dialect{"mariadb", "mariadb", with_marks(plugin_support::mysql_dialect), TextForm::utf8,
-                SQL_LONGVARBINARY, "MariaDB Unicode", "SERVER", "PORT", "DATABASE",
-                "SET SESSION max_statement_time = %", mysql_faults},
+                SQL_LONGVARBINARY, "MariaDB Unicode", "SERVER", "PORT", "DATABASE", mariadb_session,
+                mysql_faults},
         Dialect{"mysql", "mysql", with_marks(plugin_support::mysql_dialect), TextForm::utf8,
-                SQL_LONGVARBINARY, "MySQL", "SERVER", "PORT", "DATABASE", "", mysql_faults},
+                SQL_LONGVARBINARY, "MySQL", "SERVER", "PORT", "DATABASE", mysql_session,
+                mysql_faults},
         Dialect{"sqlite", "sqlite", with_marks(plugin_support::sqlite_dialect), TextForm::utf8,
                 SQL_LONGVARBINARY, "SQLite3", "SERVER", "PORT", "DATABASE", "", sqlite_faults},
         Dialect{"mssql", "microsoft sql server",
@@ -200,6 +213,14 @@ const Dialect& dialect_of(std::string_view dbms_name)
     return dialects().front();
 }
 
+std::string session_of(const Dialect& dialect, unsigned long seconds)
+{
+    std::string statement;
+    for (const char c : dialect.session)
+        statement += c == '%' ? std::to_string(seconds) : std::string(1, c);
+    return statement;
+}
+
 Fault fault_of(const Dialect& dialect, std::string_view state, int native, std::string_view message)
 {
     static constexpr std::pair<std::string_view, Fault> states[] = {
@@ -211,6 +232,12 @@ Fault fault_of(const Dialect& dialect, std::string_view state, int native, std::
         {"23", Fault::duplicate},    // integrity constraint: the one that our tables have
         {"22", Fault::record},       // data exception
         {"54", Fault::record},       // a limit of the server
+        {"45000", Fault::record},    // a trigger of the operator's says no, SQL:2003
+        {"P0", Fault::record},       // the same, PostgreSQL
+        {"21", Fault::record},       // so do these: cardinality
+        {"38", Fault::record},       // a function of another language
+        {"39", Fault::record},       // a trigger that breaks its protocol
+        {"44", Fault::record},       // WITH CHECK OPTION of a view
         {"25", Fault::refused},      // transaction state: read-only
         {"28", Fault::refused},      // authorization
         {"42", Fault::refused},      // access rule, syntax, no such column

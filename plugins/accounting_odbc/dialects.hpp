@@ -31,8 +31,8 @@ struct Dialect {
     /// Words of a connection string for the host and the database; without a `port` it stands
     /// behind the host and a colon.
     std::string_view server_word, port_word, database_word;
-    /// Run after connecting, `%` being the statement timeout in seconds; "" for drivers that keep
-    /// SQL_ATTR_QUERY_TIMEOUT.
+    /// Run after connecting, each `%` being the statement timeout in seconds; "" where there is
+    /// nothing to say, and SQL_ATTR_QUERY_TIMEOUT is kept.
     std::string_view session;
     /// What the database's own error numbers mean, where SQLSTATE does not tell.
     std::span<const std::pair<int, plugin_support::Fault>> faults;
@@ -46,6 +46,9 @@ std::string dialect_names();
 
 /// The dialect of a database that calls itself so; the one of the SQL standard when nobody knows.
 const Dialect& dialect_of(std::string_view dbms_name);
+
+/// What a session begins with, "" for nothing.
+std::string session_of(const Dialect& dialect, unsigned long seconds);
 
 /// Whose fault it is that a statement failed.
 plugin_support::Fault fault_of(const Dialect& dialect, std::string_view state, int native,

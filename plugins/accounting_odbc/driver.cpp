@@ -54,6 +54,10 @@ SqlOutcome Driver::failure(SQLSMALLINT kind, SQLHANDLE handle) const
     const Diagnosis diagnosis = diagnose(kind, handle);
     if (watchdog_.cancelled())
         return {Fault::unavailable, "cancelled"};
+    // NULL is only ever written to to_tag; any other column of the table would not have it.
+    if (diagnosis.state == "23502" &&
+        diagnosis.message.find("column \"" + options_.names.to_tag + "\"") != std::string::npos)
+        return {Fault::record, diagnosis.message};
     return {fault_of(*dialect_, diagnosis.state, diagnosis.native, diagnosis.message),
             diagnosis.message};
 }
@@ -107,12 +111,9 @@ SqlOutcome Driver::set_up_session()
     if (!SQL_SUCCEEDED(SQLSetConnectAttr(connection_.get(), SQL_ATTR_AUTOCOMMIT,
                                          number(SQL_AUTOCOMMIT_OFF), 0)))
         return failure(SQL_HANDLE_DBC, connection_.get());
-    std::string session(dialect_->session);
-    if (session.empty())
-        return {};
-    session.replace(session.find('%'), 1,
-                    std::to_string(in_seconds(options_.server.statement_timeout)));
-    return run(session, {}, nullptr);
+    const std::string session =
+        session_of(*dialect_, in_seconds(options_.server.statement_timeout));
+    return session.empty() ? SqlOutcome() : run(session, {}, nullptr);
 }
 
 void Driver::disconnect() noexcept

@@ -61,6 +61,26 @@ TEST_CASE("the table is defined with each database's own types and quotes")
     CHECK_THAT(definition("postgres"), Contains("IF NOT EXISTS") && Contains("BYTEA"));
 }
 
+TEST_CASE("a value that the database has no place for, or a trigger refuses, is the record's fault")
+{
+    for (const int collations : {1267, 1270, 1271}) {
+        CHECK(fault_of(*find_dialect("mariadb"), "HY000", collations, "") == Fault::record);
+        CHECK(fault_of(*find_dialect("mysql"), "HY000", collations, "") == Fault::record);
+    }
+    CHECK(fault_of(*find_dialect("mariadb"), "45000", 1644, "") == Fault::record);
+    for (const char* state : {"P0001", "21000", "38000", "39P01", "44000"})
+        CHECK(fault_of(*find_dialect("postgres"), state, 1, "") == Fault::record);
+}
+
+TEST_CASE("MariaDB and MySQL are to refuse what they would else change and warn of")
+{
+    for (const char* name : {"mariadb", "mysql"})
+        CHECK_THAT(session_of(*find_dialect(name), 7),
+                   Contains("STRICT_ALL_TABLES") && Contains("lock_wait_timeout = 7"));
+    CHECK_THAT(session_of(*find_dialect("mariadb"), 7), Contains("max_statement_time = 7"));
+    CHECK(session_of(*find_dialect("postgres"), 7).empty());
+}
+
 TEST_CASE("the database's number goes over SQLSTATE, and what nobody knows passes by itself")
 {
     const auto fault = [](const char* dialect, const char* state, int native,
@@ -68,7 +88,8 @@ TEST_CASE("the database's number goes over SQLSTATE, and what nobody knows passe
         return fault_of(*find_dialect(dialect), state, native, message);
     };
     CHECK(fault("mariadb", "23000", 1062) == Fault::duplicate);
-    CHECK(fault("mariadb", "23000", 1048) == Fault::refused);
+    CHECK(fault("mariadb", "23000", 1048) == Fault::record);
+    CHECK(fault("mariadb", "HY000", 1364) == Fault::refused);
     CHECK(fault("mariadb", "HY000", 1290) == Fault::refused);
     CHECK(fault("mariadb", "42S02", 1146) == Fault::no_table);
     CHECK(fault("postgres", "23505", 1) == Fault::duplicate);

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from lab.daemon import until
-from lab.database_cases import PATIENCE, DatabaseCases, RefusalCases
+from lab.database_cases import PATIENCE, DatabaseCases, LatinCases
 from lab.mariadb import PASSWORD, MariaDB
 
 database = None
@@ -23,7 +23,7 @@ def tearDownModule():
     database.close()
 
 
-class MySql(DatabaseCases, RefusalCases, unittest.TestCase):
+class MySql(DatabaseCases, LatinCases, unittest.TestCase):
     """What holds for every database, and for MariaDB and MySQL alone."""
 
     plugin = "mysql"
@@ -191,32 +191,6 @@ class MySql(DatabaseCases, RefusalCases, unittest.TestCase):
         self.assertLess(proxy.slowest, 0.5)
         database.speed_up()
         self.check_each_once(daemon, ["before", "slow"])
-
-    def test_letters_that_an_old_table_has_not(self):
-        """latin1 has no place for them: question marks in the columns, all of it in the JSON."""
-        database.make_mediaproxy_table()
-        odd = "call-\u4e16\U0001f4de"
-        daemon = self.daemon().start()
-        proxy = self.connect(daemon)
-        self.call(proxy, odd)
-        self.call(proxy, "caf\u00e9")
-        first, second = self.await_rows(daemon, 2)
-        self.assertEqual((first[0], second[0]), ("call-??", "caf\u00e9"))
-        self.assertEqual([record["call_id"] for record in database.records()], [odd, "caf\u00e9"])
-        self.assertEqual(len(daemon.logged("takes no such characters")), 1)
-
-    def test_columns_smaller_than_ours(self):
-        database.execute(
-            "CREATE TABLE media_sessions (id INT PRIMARY KEY AUTO_INCREMENT, call_id VARCHAR(10) "
-            "NOT NULL, from_tag VARCHAR(5) NOT NULL, to_tag VARCHAR(5), info MEDIUMTEXT, "
-            "UNIQUE (call_id, from_tag, to_tag))"
-        )
-        daemon = self.daemon().start()
-        proxy = self.connect(daemon)
-        for number in range(2):
-            self.call(proxy, f"0123456789-{number}", "from-tag", "to-tag")
-        rows = self.await_rows(daemon, 2, columns="call_id, from_tag, to_tag")
-        self.assertEqual(rows, [("0123456789", "from-", "to-ta"), ("0123456789", "from-", "to-#2")])
 
     def test_a_record_larger_than_the_server_takes_waits_for_nobody(self):
         """It is parked, and what comes behind it goes on."""

@@ -4,7 +4,7 @@ import json
 import unittest
 
 from lab import mariadb, postgres, runs
-from lab.database_cases import DatabaseCases, DatabaseStage, RecordCases
+from lab.database_cases import DatabaseCases, DatabaseStage, LatinCases, RecordCases
 from lab.odbc import SqliteFile, configured
 
 POSTGRES = MARIADB = None
@@ -39,7 +39,7 @@ class Postgres(PostgresStage, DatabaseCases, unittest.TestCase):
     """What every database has to stand, by psqlodbc."""
 
 
-class MariaDB(OdbcStage, DatabaseCases, unittest.TestCase):
+class MariaDB(OdbcStage, DatabaseCases, LatinCases, unittest.TestCase):
     """The same by MariaDB's Connector/ODBC."""
 
     driver = "MariaDB Unicode"

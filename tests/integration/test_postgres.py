@@ -5,7 +5,7 @@ import signal
 import unittest
 import urllib.parse
 
-from lab.database_cases import PATIENCE, DatabaseCases, DatabaseStage, RefusalCases
+from lab.database_cases import PATIENCE, DatabaseCases, DatabaseStage
 from lab.daemon import until
 from lab.postgres import PASSWORD, Postgres
 
@@ -29,7 +29,7 @@ class PostgresStage(DatabaseStage):
         return DATABASE.settings()
 
 
-class Records(PostgresStage, DatabaseCases, RefusalCases, unittest.TestCase):
+class Records(PostgresStage, DatabaseCases, unittest.TestCase):
     """What every database has to stand."""
 
 

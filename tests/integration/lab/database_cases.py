@@ -298,6 +298,29 @@ class TroubleCases(DatabaseStage):
         self.database.execute("DROP TABLE media_sessions")
         self.check_each_once(daemon, ["call"])
 
+    def test_a_record_that_a_trigger_refuses_is_named_and_the_others_are_written(self):
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "first")
+        self.await_first_row(daemon)
+        self.database.refuse_calls("bad", "no such call")
+        for call_id in ("second", "bad", "third"):
+            self.call(proxy, call_id)
+        self.await_log(daemon, "no such call", "is refused")
+        self.check_each_once(daemon, ["first", "second", "third"])
+
+    def test_a_to_tag_that_must_not_be_null_is_the_fault_of_the_record_without_one(self):
+        """And no reason for the others to wait."""
+        daemon = self.daemon().start()
+        proxy = self.connect(daemon)
+        self.call(proxy, "first")
+        self.await_first_row(daemon)
+        self.database.require_to_tag()
+        self.call(proxy, "bad", to_tag="")
+        self.call(proxy, "second")
+        self.await_log(daemon, "null", "is refused")
+        self.check_each_once(daemon, ["first", "second"])
+
     def test_a_table_that_is_dropped_is_made_again(self):
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
@@ -342,32 +365,54 @@ class TroubleCases(DatabaseStage):
         self.check_each_once(daemon, ["before", "call"])
 
 
-class RefusalCases(DatabaseStage):
-    """The server refuses one record: by a trigger of the operator's, or as the table wants what it
-    has not. ODBC takes that for a database that is away, as yet."""
+class LatinCases(DatabaseStage):
+    """A MariaDB whose character set is latin1: what its own limits make of a record."""
 
-    def test_a_record_that_a_trigger_refuses_is_named_and_the_others_are_written(self):
+    def test_letters_that_an_old_table_has_not(self):
+        """latin1 has no place for them: question marks in the columns, all of it in the JSON."""
+        self.database.make_mediaproxy_table()
+        self.check_odd_letters()
+
+    def check_odd_letters(self):
+        odd = "call-\u4e16\U0001f4de"
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
-        self.call(proxy, "first")
-        self.await_first_row(daemon)
-        self.database.refuse_calls("bad", "no such call")
-        for call_id in ("second", "bad", "third"):
-            self.call(proxy, call_id)
-        self.await_log(daemon, "no such call", "is refused")
-        self.check_each_once(daemon, ["first", "second", "third"])
+        self.call(proxy, odd)
+        self.call(proxy, "caf\u00e9")
+        first, second = self.await_rows(daemon, 2)
+        self.assertEqual((first[0], second[0]), ("call-??", "caf\u00e9"))
+        self.assertEqual([record["call_id"] for record in self.database.records()],
+                         [odd, "caf\u00e9"])
+        self.assertEqual(len(daemon.logged("takes no such characters")), 1)
 
-    def test_a_to_tag_that_must_not_be_null_is_the_fault_of_the_record_without_one(self):
-        """And no reason for the others to wait."""
+    def test_a_server_that_would_rather_warn_than_refuse(self):
+        """As many an old one's configuration says; we want to know what does not fit."""
+        before = self.database.execute("SELECT @@GLOBAL.sql_mode").strip()
+        self.database.execute("SET GLOBAL sql_mode = ''")
+        self.addCleanup(self.database.execute, f"SET GLOBAL sql_mode = '{before}'")
+        # A record is looked for by its id: that the INSERT does not fit is the first to be known.
+        self.database.make_mediaproxy_table()
+        self.database.execute("ALTER TABLE media_sessions ADD record_id VARCHAR(64) UNIQUE")
+        self.check_odd_letters()
+
+    def test_columns_smaller_than_ours(self):
+        for collation in ("latin1_swedish_ci", "utf8mb4_bin"):
+            with self.subTest(collation):
+                self.database.reset()
+                self.fill_small_columns(collation)
+
+    def fill_small_columns(self, collation):
+        self.database.execute(
+            "CREATE TABLE media_sessions (id INT PRIMARY KEY AUTO_INCREMENT, call_id VARCHAR(10) "
+            "NOT NULL, from_tag VARCHAR(5) NOT NULL, to_tag VARCHAR(5), info MEDIUMTEXT, "
+            f"UNIQUE (call_id, from_tag, to_tag)) COLLATE {collation}"
+        )
         daemon = self.daemon().start()
         proxy = self.connect(daemon)
-        self.call(proxy, "first")
-        self.await_first_row(daemon)
-        self.database.require_to_tag()
-        self.call(proxy, "bad", to_tag="")
-        self.call(proxy, "second")
-        self.await_log(daemon, "null", "is refused")
-        self.check_each_once(daemon, ["first", "second"])
+        for number in range(2):
+            self.call(proxy, f"0123456789-{number}", "from-tag", "to-tag")
+        rows = self.await_rows(daemon, 2, columns="call_id, from_tag, to_tag")
+        self.assertEqual(rows, [("0123456789", "from-", "to-ta"), ("0123456789", "from-", "to-#2")])
 
 
 class DatabaseCases(RecordCases, TroubleCases):
