@@ -2,6 +2,7 @@
 #include "backend.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <unistd.h>
 #include <utility>
 
@@ -34,10 +35,19 @@ struct Backend::Delivery {
     struct Record {
         std::string id;
         Bytes body;
+        bool sent_before = false; ///< in an earlier attempt
+        bool was_sent = false;
         bool passed_over = false;
     };
-    std::vector<Record> records; ///< not acknowledged yet
+    std::vector<Record> records; ///< not acknowledged yet, in the order in which they go out
     std::string complaints;
+
+    /// Nothing in it that the servers have not been silent about already.
+    bool is_doubtful() const
+    {
+        return std::all_of(records.begin(), records.end(),
+                           [](const Record& record) { return record.sent_before; });
+    }
 };
 
 Backend::Backend(Settings settings, plugin_support::Log log)
@@ -181,9 +191,33 @@ std::vector<const Server*> Backend::in_order() const
     return order;
 }
 
+/// Records that nobody acknowledged the last time go first, so that answers to the others, behind
+/// them, show who lives; but only as many as leave room for these.
+Backend::Delivery Backend::prepare(std::span<const mp_session_record* const> records)
+{
+    std::vector<Delivery::Record> first, untried, rest;
+    for (const mp_session_record* record : records) {
+        if (acknowledged_.contains(record->record_id))
+            continue;
+        const bool sent_before = passed_over_.contains(record->record_id);
+        auto& place = !sent_before ? untried : first.size() < Exchange::window / 2 ? first : rest;
+        place.push_back({record->record_id, encode(*record), sent_before});
+    }
+    Delivery delivery;
+    for (auto* part : {&first, &untried, &rest})
+        std::move(part->begin(), part->end(), std::back_inserter(delivery.records));
+    return delivery;
+}
+
+/// When all were sent before, one that the server took is sent again with them: its answer tells a
+/// server that passes them over from a dead one.
 void Backend::ask(const Server& server, Delivery& delivery)
 {
     std::vector<const Bytes*> bodies;
+    const auto taken = taken_.find(server.name);
+    if (taken != taken_.end() && delivery.is_doubtful())
+        bodies.push_back(&taken->second);
+    const std::size_t before = bodies.size();
     for (const Delivery::Record& record : delivery.records)
         bodies.push_back(&record.body);
     Exchange exchange(server, patience_, from_, cancelled_);
@@ -192,11 +226,14 @@ void Backend::ask(const Server& server, Delivery& delivery)
     std::vector<Delivery::Record> left;
     for (std::size_t i = 0; i < delivery.records.size(); ++i) {
         Delivery::Record& record = delivery.records[i];
-        if (exchange.acknowledged(i)) {
+        if (exchange.acknowledged(before + i)) {
+            passed_over_.erase(record.id);
             acknowledged_.insert(std::move(record.id));
+            taken_[server.name] = std::move(record.body);
             continue;
         }
-        record.passed_over = record.passed_over || exchange.passed_over(i);
+        record.was_sent = record.was_sent || exchange.was_sent(before + i);
+        record.passed_over = record.passed_over || exchange.passed_over(before + i);
         left.push_back(std::move(record));
     }
     delivery.records = std::move(left);
@@ -222,20 +259,27 @@ Outcome Backend::judge(const std::string& record_id, const Delivery& delivery)
     if (cancelled_.raised())
         return {MP_E_AGAIN, "cancelled"};
     for (const Delivery::Record& record : delivery.records) {
-        if (record.passed_over)
-            ++passed_over_[record.id];
+        if (record.was_sent)
+            passed_over_[record.id] += record.passed_over ? 1 : 0;
     }
+    if (auto parked = park(record_id))
+        return *std::move(parked);
     const auto found = passed_over_.find(record_id);
-    if (found == passed_over_.end())
+    if (found == passed_over_.end() || found->second == 0)
         return {MP_E_AGAIN, delivery.complaints};
-    if (found->second < most_times_passed_over) {
-        std::string sentence = "servers acknowledge other records but not " + record_id;
-        append_sentence(sentence, delivery.complaints);
-        return {MP_E_AGAIN, sentence};
-    }
+    std::string sentence = "servers acknowledge other records but not " + record_id;
+    append_sentence(sentence, delivery.complaints);
+    return {MP_E_AGAIN, sentence};
+}
+
+std::optional<Outcome> Backend::park(const std::string& record_id)
+{
+    const auto found = passed_over_.find(record_id);
+    if (found == passed_over_.end() || found->second < most_times_passed_over)
+        return std::nullopt;
     passed_over_.erase(found);
-    return {MP_E_FAILED, "servers acknowledge other records but not this one, " +
-                             std::to_string(most_times_passed_over) + " times"};
+    return Outcome{MP_E_FAILED, "servers acknowledge other records but not this one, " +
+                                    std::to_string(most_times_passed_over) + " times"};
 }
 
 Outcome Backend::write(std::span<const mp_session_record* const> records, std::uint32_t& done)
@@ -246,18 +290,16 @@ Outcome Backend::write(std::span<const mp_session_record* const> records, std::u
         passed_over_.clear();
     }
     while (done < records.size()) {
+        if (auto parked = park(records[done]->record_id)) // counted together with one before it
+            return *std::move(parked);
+        // One identifier is left for what is sent again.
         const auto batch =
-            records.subspan(done, std::min(records.size() - done, Exchange::most_requests));
-        Delivery delivery;
-        for (const mp_session_record* record : batch) {
-            if (!acknowledged_.contains(record->record_id))
-                delivery.records.push_back({record->record_id, encode(*record), false});
-        }
+            records.subspan(done, std::min(records.size() - done, Exchange::most_requests - 1));
+        Delivery delivery = prepare(batch);
         deliver(delivery);
         for (const mp_session_record* record : batch) {
             if (acknowledged_.erase(record->record_id) == 0)
                 return judge(record->record_id, delivery);
-            passed_over_.erase(record->record_id);
             ++done;
         }
     }

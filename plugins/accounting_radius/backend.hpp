@@ -46,8 +46,10 @@ private:
     Bytes encode(const mp_session_record& record);
     std::vector<const Server*> in_order() const;
     void deliver(Delivery& delivery);
+    Delivery prepare(std::span<const mp_session_record* const> records);
     void ask(const Server& server, Delivery& delivery);
     plugin_support::Outcome judge(const std::string& record_id, const Delivery& delivery);
+    std::optional<plugin_support::Outcome> park(const std::string& record_id);
 
     const Settings settings_;
     const plugin_support::Log log_;
@@ -62,9 +64,11 @@ private:
     std::chrono::seconds dead_time_{0};
 
     std::map<std::string, Clock::time_point> dead_until_; ///< by the server's name
-    std::set<std::string> acknowledged_;     ///< record ids that the host was not told of yet
-    std::map<std::string, int> passed_over_; ///< how often servers took other records but this one
-    std::set<std::string> cut_;              ///< attributes of which the log said so
+    std::map<std::string, Bytes> taken_; ///< what the server of that name acknowledged last
+    std::set<std::string> acknowledged_; ///< record ids that the host was not told of yet
+    /// By the ids of records that were sent and not acknowledged: how often servers took others.
+    std::map<std::string, int> passed_over_;
+    std::set<std::string> cut_; ///< attributes of which the log said so
 };
 
 } // namespace mediaproxy::accounting_radius

@@ -12,13 +12,6 @@
 namespace mediaproxy::accounting_radius
 {
 
-namespace
-{
-
-constexpr std::size_t window = 32; ///< more at once would only overflow a server's socket buffer
-
-} // namespace
-
 void Exchange::run(std::span<const Bytes* const> bodies)
 {
     requests_.clear();
@@ -141,7 +134,8 @@ void Exchange::give_up(Request& request)
 {
     request.state = State::given_up;
     --in_flight_;
-    if (last_answer_ < request.first_sent)
+    request.passed_over = last_answer_ >= request.first_sent;
+    if (!request.passed_over)
         fail("no answer to " + std::to_string(patience_.tries) + " tries");
 }
 

@@ -27,13 +27,15 @@ struct Patience {
     int tries = 3;
 };
 
-/// Sends requests to one server and waits for its answers, up to 32 at once. A request that is sent
-/// again is the same to the byte, from the same port, so that the server knows it for a duplicate
-/// (RFC 2866 section 3, Identifier).
+/// Sends requests to one server and waits for its answers. A request that is sent again is the same
+/// to the byte, from the same port, so that the server knows it for a duplicate (RFC 2866 section
+/// 3, Identifier).
 class Exchange
 {
 public:
     static constexpr std::size_t most_requests = 256; ///< each has an identifier of its own
+    static constexpr std::size_t window = 32;         ///< requests on their way at once: more would
+                                                      ///< only overflow a server's socket buffer
 
     /// `from`: which address to send from, when it is of the server's family.
     Exchange(const Server& server, const Patience& patience,
@@ -46,15 +48,13 @@ public:
     /// when it is cancelled. `bodies` are the requests' attributes.
     void run(std::span<const Bytes* const> bodies);
 
+    bool was_sent(std::size_t request) const { return requests_[request].state != State::waiting; }
     bool acknowledged(std::size_t request) const
     {
         return requests_[request].state == State::acknowledged;
     }
-    /// The server acknowledged others and let this one's time pass.
-    bool passed_over(std::size_t request) const
-    {
-        return !gone_ && requests_[request].state == State::given_up;
-    }
+    /// The server acknowledged others since this one was sent first, and let its time pass.
+    bool passed_over(std::size_t request) const { return requests_[request].passed_over; }
     /// It answers nothing, or nothing can be sent to it.
     bool gone() const noexcept { return gone_; }
     /// What is wrong with the server, "" if nothing.
@@ -67,6 +67,7 @@ private:
     struct Request {
         Bytes packet;
         State state = State::waiting;
+        bool passed_over = false;
         int tries = 0;
         Clock::time_point first_sent, deadline;
     };

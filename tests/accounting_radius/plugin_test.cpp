@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <asio/io_context.hpp>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <memory>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "fakes/accounting_record.hpp"
@@ -117,6 +119,18 @@ std::vector<Bytes> silence(const Bytes&)
 {
     return {};
 }
+
+RadiusServer::Judge acknowledge_all_but(std::set<std::string> calls)
+{
+    return [calls = std::move(calls)](const Bytes& request) {
+        return calls.contains(text_of(request, acct_session_id))
+                   ? std::vector<Bytes>{}
+                   : std::vector<Bytes>{answer_to(request, secret)};
+    };
+}
+
+/// What becomes of a record that a server passes over every time.
+const std::vector<mp_status> given_up{MP_E_AGAIN, MP_E_AGAIN, MP_E_AGAIN, MP_E_AGAIN, MP_E_FAILED};
 
 } // namespace
 
@@ -257,32 +271,24 @@ TEST_CASE("cancel ends the wait for a silent server, and every later one")
     CHECK(server.requests().size() <= 2);
 }
 
-TEST_CASE("what was acknowledged behind a record that was not is not sent again")
+TEST_CASE("of what was acknowledged behind a record that was not, one is sent again beside it")
 {
-    const RadiusServer server([](const Bytes& request) {
-        return text_of(request, acct_session_id) == "c2"
-                   ? std::vector<Bytes>{}
-                   : std::vector<Bytes>{answer_to(request, secret)};
-    });
+    const RadiusServer server(acknowledge_all_but({"c2"}));
     Fixture f;
     f.configure({server.port()}, 1);
     const auto backend = f.open();
-    const Calls calls(3);
+    const Calls calls(4);
     const Written first = write(*backend, calls);
     CHECK(first.outcome.status == MP_E_AGAIN);
     CHECK(first.done == 1);
     REQUIRE(backend->open().ok());
     CHECK(write(*backend, calls, 1).done == 0);
-    CHECK(calls_of(server) == std::vector<std::string>{"c1", "c2", "c3", "c2"});
+    CHECK(calls_of(server) == std::vector<std::string>{"c1", "c2", "c3", "c4", "c4", "c2"});
 }
 
 TEST_CASE("a record that a server passes over time and again, while it takes others, is given up")
 {
-    const RadiusServer server([](const Bytes& request) {
-        return text_of(request, acct_session_id) == "c1"
-                   ? std::vector<Bytes>{}
-                   : std::vector<Bytes>{answer_to(request, secret)};
-    });
+    const RadiusServer server(acknowledge_all_but({"c1"}));
     Fixture f;
     f.configure({server.port()}, 1);
     const auto backend = f.open();
@@ -297,9 +303,71 @@ TEST_CASE("a record that a server passes over time and again, while it takes oth
         statuses.push_back(outcome.status);
         last = outcome.message;
     }
-    CHECK(statuses ==
-          std::vector<mp_status>{MP_E_AGAIN, MP_E_AGAIN, MP_E_AGAIN, MP_E_AGAIN, MP_E_FAILED});
+    CHECK(statuses == given_up);
     CHECK_THAT(last, Contains("acknowledge other records but not this one"));
+}
+
+TEST_CASE("a record that a server passes over is given up when no others come any more")
+{
+    const RadiusServer server(acknowledge_all_but({"c1"}));
+    Fixture f;
+    f.configure({server.port()}, 1);
+    const auto backend = f.open();
+    const Calls calls(3);
+    std::vector<mp_status> statuses;
+    for (int round = 1; round <= 5; ++round)
+        statuses.push_back(write(*backend, calls).outcome.status);
+    CHECK(statuses == given_up);
+
+    const std::size_t sent = server.requests().size();
+    CHECK(write(*backend, calls, 1).done == 2);
+    CHECK(server.requests().size() == sent);
+}
+
+TEST_CASE("more records that a server passes over than go out at once are given up one by one")
+{
+    const int before = GENERATE(0, 20); // with none before, the server seems to be dead at first
+    constexpr int bad = 40, behind = 20;
+    std::set<std::string> passed_over;
+    for (int i = before + 1; i <= before + bad; ++i)
+        passed_over.insert("c" + std::to_string(i));
+    const RadiusServer server(acknowledge_all_but(passed_over));
+    Fixture f;
+    f.configure({server.port()}, 1);
+    const auto backend = f.open();
+    const Calls calls(before + bad + behind);
+    std::size_t first = 0;
+    int rounds = 0, parked = 0;
+    for (; first < calls.from().size() && rounds < 60; ++rounds) {
+        const Written written = write(*backend, calls, first);
+        first += written.done;
+        if (written.outcome.status == MP_E_FAILED) {
+            ++parked;
+            ++first;
+        }
+    }
+    CHECK(first == calls.from().size());
+    CHECK(parked == bad);
+}
+
+TEST_CASE("a record that a server once passed over is kept while the server is silent")
+{
+    std::atomic<bool> dead = false, whole = false;
+    const RadiusServer server([&](const Bytes& request) {
+        const bool heard = !dead && (whole || text_of(request, acct_session_id) != "c1");
+        return heard ? std::vector<Bytes>{answer_to(request, secret)} : std::vector<Bytes>{};
+    });
+    Fixture f;
+    f.configure({server.port()}, 1);
+    const auto backend = f.open();
+    const Calls calls(3);
+    CHECK(write(*backend, calls).outcome.status == MP_E_AGAIN);
+    dead = true;
+    for (int round = 1; round <= 6; ++round)
+        CHECK(write(*backend, calls).outcome.status == MP_E_AGAIN);
+    dead = false;
+    whole = true;
+    CHECK(write(*backend, calls).done == 3);
 }
 
 TEST_CASE("two back ends with files of their own do not meet")
