@@ -2,10 +2,13 @@
 #include "twin_sockets.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <utility>
 
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 
 #include "support/unique_fd.hpp"
 
@@ -78,13 +81,28 @@ UniqueFd open_connected(const Leg& leg, const SocketAddress& own)
     return twin;
 }
 
+/// Before Linux 6.13 a file that is taken out of a ring's table is closed only when every request
+/// on the table that began earlier has ended. Those of a long call end with it: until then it would
+/// keep the twins of all other calls, and nobody else could have their ports.
+bool closes_files_at_once()
+{
+    using Version = std::pair<unsigned long, unsigned long>;
+    utsname system{};
+    if (uname(&system) != 0)
+        return false;
+    char* end = system.release;
+    const unsigned long major = std::strtoul(end, &end, 10);
+    const unsigned long minor = *end == '.' ? std::strtoul(end + 1, &end, 10) : 0;
+    return Version(major, minor) >= Version(6, 13);
+}
+
 } // namespace
 
 void TwinSockets::register_with(io_uring& ring)
 {
     constexpr rlim_t most = 32768;
     rlimit descriptors{};
-    if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+    if (!closes_files_at_once() || getrlimit(RLIMIT_NOFILE, &descriptors) != 0)
         return;
     const auto count = static_cast<unsigned>(std::min(descriptors.rlim_cur, most));
     if (io_uring_register_files_sparse(&ring, count) != 0)

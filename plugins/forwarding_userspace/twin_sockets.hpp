@@ -19,7 +19,7 @@ namespace forwarding_userspace
 class TwinSockets
 {
 public:
-    /// Where the kernel refuses there will just be no twins.
+    /// Where the kernel refuses, or is older than 6.13, there will just be no twins.
     void register_with(io_uring& ring);
 
     /// False when it cannot be had; the leg goes on with its own socket.
