@@ -6,8 +6,12 @@ namespace mediaproxy::session
 
 Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noexcept
 {
-    if (learned())
-        return source == remote_ ? Verdict::accept : Verdict::drop;
+    if (learned() && source == remote_) {
+        reopened_ = false;
+        return Verdict::accept;
+    }
+    if (!takes_anyone())
+        return Verdict::drop;
     if (ignored_ && source == ignored_ && now < ignored_until_)
         return Verdict::drop;
     switch (policy_) {
@@ -16,12 +20,14 @@ Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noex
     }
     remote_ = source;
     ignored_ = {};
+    reopened_ = false;
     return Verdict::learned;
 }
 
 void Latch::forget() noexcept
 {
     remote_ = {};
+    reopened_ = false;
 }
 
 void Latch::relearn(const net::Address& signalled, const net::Address& signaling,
@@ -32,6 +38,7 @@ void Latch::relearn(const net::Address& signalled, const net::Address& signaling
     };
     if (expected(ignored_))
         ignored_ = {};
+    reopened_ = false;
     if (!learned())
         return;
     if (!expected(remote_)) {

@@ -16,7 +16,7 @@ enum class LearningPolicy : std::uint8_t {
 };
 
 /// Learns where one leg really sends from. The first source wins and is kept until the latch is
-/// told to learn again; strangers are dropped.
+/// told to learn again, or that another may follow; strangers are dropped.
 class Latch
 {
 public:
@@ -38,7 +38,11 @@ public:
     void relearn(const net::Address& signalled, const net::Address& signaling,
                  TimePoint until) noexcept;
 
+    /// The next packet decides who it is; until then what is sent goes to the learned endpoint.
+    void reopen() noexcept { reopened_ = learned(); }
+
     bool learned() const noexcept { return static_cast<bool>(remote_); }
+    bool takes_anyone() const noexcept { return !learned() || reopened_; }
     /// The learned endpoint; none when not learned.
     const net::Endpoint& remote() const noexcept { return remote_; }
 
@@ -47,6 +51,7 @@ private:
     net::Endpoint ignored_;
     TimePoint ignored_until_{};
     LearningPolicy policy_;
+    bool reopened_ = false;
 };
 
 } // namespace mediaproxy::session

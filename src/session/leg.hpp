@@ -35,6 +35,11 @@ public:
         latch_.relearn(signalled, signaling, until);
         media_since_learning_ = false;
     }
+    void reopen() noexcept
+    {
+        latch_.reopen();
+        media_since_learning_ = false;
+    }
     bool learned_with_media() const noexcept { return latch_.learned() && media_since_learning_; }
 
     void count(std::size_t bytes, TimePoint now) noexcept

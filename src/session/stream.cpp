@@ -12,6 +12,8 @@ namespace
 {
 
 constexpr Seconds ignore_old_source_for{1};
+/// Many a NAT keeps the port of UDP for 30 s only.
+constexpr Seconds mapping_lifetime{25};
 
 std::size_t ip_packet_size(const net::Endpoint& source, std::size_t payload) noexcept
 {
@@ -76,8 +78,24 @@ void Stream::set_hold(Party party, Hold hold, TimePoint now) noexcept
     sides_[party].on_hold = hold == Hold::on;
     if (!before && on_hold())
         hold_since_ = now;
-    if (before && !on_hold())
+    if (before && !on_hold()) {
         restart_timers(now);
+        reopen_silent_legs(rtp_, now);
+        reopen_silent_legs(rtcp_, now);
+    }
+}
+
+void Stream::reopen_silent_legs(Component& component, TimePoint now) noexcept
+{
+    for (const Party party : both_parties) {
+        Leg& leg = component.leg(party);
+        const auto is_silent = [&] { return now - leg.last_packet() >= mapping_lifetime; };
+        if (!leg.latch().learned() || !is_silent())
+            continue;
+        stop_flow(component, now); // its last counters may say more
+        if (is_silent())
+            leg.reopen();
+    }
 }
 
 void Stream::note_answer(Answer answer, TimePoint now) noexcept
@@ -147,7 +165,7 @@ Verdict Stream::on_packet(ComponentKind kind, Party from, const net::Endpoint& s
     Component& component = this->component(kind);
     Leg& leg = component.leg(from);
     // A forged packet from one of our own ports must not make the stream talk to itself.
-    if (!alive() || (!leg.latch().learned() && owns(source)))
+    if (!alive() || (leg.latch().takes_anyone() && owns(source)))
         return verdict;
     const Latch::Verdict latched = leg.learn(source, now);
     if (latched == Latch::Verdict::drop)

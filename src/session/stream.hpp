@@ -80,7 +80,8 @@ public:
     /// Both parties do: silence may mean that they chose another way.
     bool does_ice() const noexcept { return sides_.caller.ice && sides_.callee.ice; }
     enum class Hold : bool { off, on };
-    /// Holding stops the other timers, resuming starts them again.
+    /// Holding stops the other timers, resuming starts them again. Whoever was silent meanwhile may
+    /// come back from elsewhere: NATs forget a port that is not used (RFC 4787 section 4.3).
     void set_hold(Party party, Hold hold, TimePoint now) noexcept;
     bool on_hold() const noexcept { return sides_.caller.on_hold || sides_.callee.on_hold; }
     void note_offer(TimePoint now) noexcept { offered_ = now; }
@@ -146,6 +147,7 @@ private:
     TimePoint rtcp_deadline() const noexcept;
     void stop_flow(Component& component, TimePoint now) noexcept;
     void restart_timers(TimePoint now) noexcept;
+    void reopen_silent_legs(Component& component, TimePoint now) noexcept;
     std::optional<net::Endpoint> destination(ComponentKind kind, Party receiver) const noexcept;
     const char* status() const noexcept;
 

@@ -171,6 +171,67 @@ TEST_CASE("a held call has one timeout only")
     }
 }
 
+TEST_CASE("a phone that was silent on hold may come back from another port of its NAT")
+{
+    const net::Endpoint moved = endpoint("20.1.0.2", 61000), stranger = endpoint("20.9.9.9", 5000);
+    Scene scene;
+    const auto call = scene.call();
+    const FlowId id = scene.talk_and_install(call);
+    scene.request({held(a, "inactive"), 2, "A", "B"});
+    scene.reply({held(b, "inactive"), 2});
+    const auto is_dropped = [&](const net::Endpoint& source, net::Port to) {
+        return scene.rtp(source, to).action == Verdict::Action::drop;
+    };
+    const auto resume = [&] {
+        scene.request({a, 3, "A", "B"});
+        scene.reply({b, 3});
+    };
+    SECTION("and nobody else after it")
+    {
+        CHECK(scene.run(25s).empty());
+        CHECK(is_dropped(moved, call.for_caller));
+        resume();
+        CHECK(scene.fast_path.uninstalled == std::vector<FlowId>{id});
+        INFO("until it is heard, media goes to its old port, and in user space");
+        const Verdict before = scene.rtp(scene.callee, call.for_callee);
+        CHECK(before.to == scene.caller);
+        CHECK_FALSE(before.install_ready);
+        const Verdict first = scene.rtp(moved, call.for_caller);
+        CHECK(first.action == Verdict::Action::forward);
+        CHECK(first.install_ready);
+        CHECK(is_dropped(scene.caller, call.for_caller));
+        CHECK(is_dropped(stranger, call.for_callee));
+        CHECK(scene.rtp(scene.callee, call.for_callee).to == moved);
+    }
+    SECTION("or from the old one")
+    {
+        CHECK(scene.run(25s).empty());
+        resume();
+        scene.rtp(scene.caller, call.for_caller);
+        CHECK(is_dropped(moved, call.for_caller));
+    }
+    SECTION("but not from the relay itself")
+    {
+        CHECK(scene.run(25s).empty());
+        resume();
+        CHECK(is_dropped({scene.ports.ipv4, call.for_callee}, call.for_caller));
+    }
+    SECTION("but not after a short hold")
+    {
+        CHECK(scene.run(24s).empty());
+        resume();
+        CHECK(is_dropped(moved, call.for_caller));
+        CHECK(scene.fast_path.uninstalled.empty());
+    }
+    SECTION("but not when the last counters of its flow show that it spoke")
+    {
+        CHECK(scene.run(25s).empty());
+        scene.fast_path.totals[id] = scene.reading(id, 50, 50, scene.now.mono);
+        resume();
+        CHECK(is_dropped(moved, call.for_caller));
+    }
+}
+
 TEST_CASE("a hold that both sides asked for ends when both have resumed")
 {
     Scene scene;
