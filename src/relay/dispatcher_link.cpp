@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <asio/ip/address.hpp>
+#include <cstdint>
 
 #include "base/log.hpp"
 #include "protocol/hello.hpp"
@@ -18,6 +19,7 @@ constexpr Milliseconds first_reconnect_delay{1000};
 constexpr int most_unanswered_pings = 3;
 /// Reports under way to a dispatcher that acknowledges them.
 constexpr std::size_t most_unacknowledged = 1024;
+constexpr Milliseconds look_for_delivery{20};
 
 asio::ip::tcp::endpoint to_asio(const net::Endpoint& endpoint)
 {
@@ -34,8 +36,8 @@ DispatcherLink::DispatcherLink(asio::io_context& io, std::string name, net::Endp
                                const Settings& settings, RelayRequests& relay, Owners& owners)
     : io_(io), name_(std::move(name)), endpoint_(endpoint), settings_(settings), relay_(relay),
       owners_(owners), address_owner_(owners.id_of(name_)), owner_(address_owner_), timer_(io),
-      ping_timer_(io), hello_timer_(io), reader_(protocol::RequestReader::Kind::relay),
-      alive_(std::make_shared<bool>(true))
+      ping_timer_(io), hello_timer_(io), delivery_timer_(io),
+      reader_(protocol::RequestReader::Kind::relay), alive_(std::make_shared<bool>(true))
 {
 }
 
@@ -57,6 +59,7 @@ void DispatcherLink::stop()
     timer_.cancel();
     ping_timer_.cancel();
     hello_timer_.cancel();
+    delivery_timer_.cancel();
     connecting_.reset();
     if (link_)
         link_->close();
@@ -131,6 +134,7 @@ void DispatcherLink::lost(const std::string& why)
     link_.reset();
     ping_timer_.cancel();
     hello_timer_.cancel();
+    delivery_timer_.cancel();
     owners_.forget_sent(owner_);
     const Milliseconds delay = std::exchange(was_good_, false)
                                    ? std::min(first_reconnect_delay, settings_.reconnect_delay)
@@ -193,14 +197,27 @@ void DispatcherLink::send_letters()
     const auto add = [&](const Letter& letter) {
         lines.append("expired ").append(letter.json).append(protocol::line_end);
     };
-    if (peer_ == Peer::old) {
-        for (; !owners_.letters(owner_).empty(); owners_.drop_first(owner_))
-            add(owners_.letters(owner_).front());
-    } else {
-        owners_.send(owner_, most_unacknowledged, add);
-    }
-    if (!lines.empty())
-        link_->write(lines);
+    const bool acknowledges = peer_ == Peer::ours;
+    owners_.send(owner_, acknowledges ? most_unacknowledged : SIZE_MAX, add);
+    if (lines.empty())
+        return;
+    link_->write(lines);
+    if (!acknowledges)
+        watch_delivery();
+}
+
+/// A 4.x dispatcher acknowledges nothing, but its host's TCP does. What was under way when the
+/// connection was lost is told again over the next one.
+void DispatcherLink::watch_delivery()
+{
+    delivery_timer_.expires_after(look_for_delivery);
+    delivery_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
+        if (error || !*alive || !is_open() || peer_ != Peer::old)
+            return;
+        if (!link_->has_arrived())
+            return watch_delivery();
+        owners_.drop_told(owner_);
+    });
 }
 
 void DispatcherLink::send_last_letters()

@@ -80,6 +80,7 @@ private:
     void handle(const protocol::Request& request);
     void wait_for_hello();
     void treat_as_old();
+    void watch_delivery();
     void answer(std::uint64_t seq, std::string_view text);
     void answer_update(const protocol::Request& request);
     void answer_remove(const protocol::Request& request);
@@ -108,6 +109,7 @@ private:
     asio::steady_timer timer_; ///< of the connection attempt, or until the next one
     asio::steady_timer ping_timer_;
     asio::steady_timer hello_timer_;
+    asio::steady_timer delivery_timer_;      ///< while letters are under way to a 4.x dispatcher
     std::vector<std::uint64_t> early_lists_; ///< asked for before we knew by whom
     protocol::RequestReader reader_;
     protocol::Request request_;

@@ -135,10 +135,15 @@ void Owners::forget_call(std::string_view record_id)
         store_->erase(record_id);
 }
 
-void Owners::drop_first(Id id)
+void Owners::drop_told(Id id)
 {
     Owner& owner = owners_[resolve(id)];
-    forget(owner, owner.letters.begin());
+    for (auto letter = owner.letters.begin(); owner.told > 0 && letter != owner.letters.end();) {
+        if (letter->way == Letter::Way::told)
+            letter = forget(owner, letter);
+        else
+            ++letter;
+    }
 }
 
 void Owners::save(const Owner& owner, Letter& letter)
@@ -177,7 +182,7 @@ void Owners::keep_or_log()
     }
 }
 
-void Owners::forget(Owner& owner, std::deque<Letter>::iterator letter)
+std::deque<Letter>::iterator Owners::forget(Owner& owner, std::deque<Letter>::iterator letter)
 {
     owner.unsent -= letter->way == Letter::Way::unsent ? 1 : 0;
     owner.told -= letter->way == Letter::Way::told ? 1 : 0;
@@ -186,7 +191,7 @@ void Owners::forget(Owner& owner, std::deque<Letter>::iterator letter)
     unsaved_ -= letter->saved ? 0 : 1;
     // Also one that is not saved: the copy of the running call may be.
     forget_call(letter->record_id);
-    owner.letters.erase(letter);
+    return owner.letters.erase(letter);
 }
 
 } // namespace mediaproxy::relay

@@ -79,8 +79,8 @@ public:
     bool acknowledge(Id id, std::string_view record_id);
     /// Nobody is to be told of that session: it was told already to who acknowledges nothing.
     void forget_call(std::string_view record_id);
-    /// Takes the oldest letter away: it was sent to a peer that acknowledges nothing.
-    void drop_first(Id id);
+    /// Takes away what was told to a peer that acknowledges nothing, and has arrived there.
+    void drop_told(Id id);
     std::size_t letter_count() const noexcept { return count_; }
 
     /// Letters in memory only; save_old() looks after them.
@@ -100,7 +100,7 @@ private:
     };
     static void set_way(Owner& owner, Letter& letter, Letter::Way way);
     void save(const Owner& owner, Letter& letter);
-    void forget(Owner& owner, std::deque<Letter>::iterator letter);
+    std::deque<Letter>::iterator forget(Owner& owner, std::deque<Letter>::iterator letter);
 
     CallStore* store_;
     std::vector<Owner> owners_; ///< by number; 0 is nobody

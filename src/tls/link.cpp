@@ -6,7 +6,9 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <optional>
+#include <sys/ioctl.h>
 
 #include "tls/engine.hpp"
 
@@ -48,6 +50,7 @@ public:
     void flush();
     void close();
     std::size_t backlog() const noexcept { return pending_.size() + unsent_.size() - sent_; }
+    bool has_arrived() noexcept;
 
     net::Endpoint remote, local;
     std::optional<Engine> engine;
@@ -274,6 +277,13 @@ std::size_t Link::State::send_now(std::string_view bytes)
     return taken;
 }
 
+bool Link::State::has_arrived() noexcept
+{
+    int in_socket = 0;
+    return backlog() == 0 && !broken_ && !finished_ &&
+           ::ioctl(socket_.native_handle(), SIOCOUTQ, &in_socket) == 0 && in_socket == 0;
+}
+
 void Link::State::wait_until_writable()
 {
     waiting_ = true;
@@ -378,6 +388,11 @@ void Link::flush()
 std::size_t Link::backlog() const noexcept
 {
     return state_->backlog();
+}
+
+bool Link::has_arrived() const noexcept
+{
+    return state_->has_arrived();
 }
 
 void Link::close()

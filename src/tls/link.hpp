@@ -47,6 +47,9 @@ public:
     void flush();
     /// Bytes that the peer has not taken yet: a limit for who writes much.
     std::size_t backlog() const noexcept;
+    /// Whether the peer's host has acknowledged all that was written; its program need not have
+    /// read it yet.
+    bool has_arrived() const noexcept;
     /// Sends what is queued as far as the socket takes it, then closes; no further call to the
     /// owner.
     void close();

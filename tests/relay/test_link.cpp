@@ -67,6 +67,11 @@ struct Fixture {
         REQUIRE(dispatcher.wait_connection(1));
         CHECK(dispatcher.wait_line("hello ") == "hello {\"name\": \"r1\"}");
     }
+    /// All that was told has arrived.
+    bool nothing_is_left()
+    {
+        return test::run_until(io, [&] { return owners.letter_count() == 0; });
+    }
     asio::io_context io;
     test::ScriptedDispatcher dispatcher{io};
     FakeRelay relay;
@@ -176,6 +181,7 @@ TEST_CASE("a 4.x dispatcher hears of an ended session once, and before the list 
     f.owners.put(f.link->owner(), "r2", "{two}");
     f.link->send_letters();
     CHECK(f.dispatcher.wait_line("expired") == "expired {two}");
+    REQUIRE(f.nothing_is_left());
     f.dispatcher.hang_up();
     REQUIRE(test::run_until(f.io, [&] { return !f.link->is_open(); }));
     f.owners.put(f.link->owner(), "r3", "{three}");
@@ -184,7 +190,26 @@ TEST_CASE("a 4.x dispatcher hears of an ended session once, and before the list 
     f.dispatcher.say("sessions 0\r\n\r\n");
     CHECK(f.dispatcher.wait_line("expired") == "expired {three}");
     REQUIRE(f.dispatcher.wait_line("0 []"));
-    CHECK(f.owners.letter_count() == 0);
+    CHECK(f.nothing_is_left());
+    CHECK(f.link->told_all());
+}
+
+TEST_CASE("what was on its way to a 4.x dispatcher when the connection broke is told again")
+{
+    Fixture f;
+    f.dispatcher.say("sessions 0\r\n\r\n");
+    REQUIRE(f.dispatcher.wait_line("0 []"));
+    f.dispatcher.hang_up();
+    REQUIRE(f.link->is_open());
+    f.owners.put(f.link->owner(), "r1", "{one}");
+    f.owners.put(f.link->owner(), "r2", "{two}");
+    f.link->send_letters();
+    CHECK_FALSE(f.link->told_all());
+    REQUIRE(f.dispatcher.wait_connection(2));
+    f.dispatcher.say("sessions 0\r\n\r\n");
+    CHECK(f.dispatcher.wait_line("expired") == "expired {one}");
+    CHECK(f.dispatcher.wait_line("expired") == "expired {two}");
+    CHECK(f.nothing_is_left());
 }
 
 TEST_CASE("a dispatcher of ours is known by its name and acknowledges ended sessions")
