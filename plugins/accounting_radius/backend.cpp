@@ -2,6 +2,7 @@
 #include "backend.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <unistd.h>
 #include <utility>
@@ -209,34 +210,49 @@ Backend::Delivery Backend::prepare(std::span<const mp_session_record* const> rec
     return delivery;
 }
 
-/// When all were sent before, one that the server took is sent again with them: its answer tells a
-/// server that passes them over from a dead one.
+/// What the server took last is sent again: its answer tells one that passes others over from one
+/// that is dead. Not before it was silent, lest a server that comes back gets a record twice.
+bool Backend::answers_others(const Server& server)
+{
+    const auto taken = taken_.find(server.name);
+    if (taken == taken_.end() || cancelled_.raised())
+        return false;
+    const Patience once{patience_.timeout, 1};
+    Exchange exchange(server, once, from_, cancelled_);
+    exchange.run(std::array{&std::as_const(taken->second)});
+    return exchange.acknowledged(0);
+}
+
 void Backend::ask(const Server& server, Delivery& delivery)
 {
     std::vector<const Bytes*> bodies;
-    const auto taken = taken_.find(server.name);
-    if (taken != taken_.end() && delivery.is_doubtful())
-        bodies.push_back(&taken->second);
-    const std::size_t before = bodies.size();
     for (const Delivery::Record& record : delivery.records)
         bodies.push_back(&record.body);
     Exchange exchange(server, patience_, from_, cancelled_);
     exchange.run(bodies);
+    const bool is_doubtful = delivery.is_doubtful();
 
     std::vector<Delivery::Record> left;
     for (std::size_t i = 0; i < delivery.records.size(); ++i) {
         Delivery::Record& record = delivery.records[i];
-        if (exchange.acknowledged(before + i)) {
+        if (exchange.acknowledged(i)) {
             passed_over_.erase(record.id);
             acknowledged_.insert(std::move(record.id));
             taken_[server.name] = std::move(record.body);
             continue;
         }
-        record.was_sent = record.was_sent || exchange.was_sent(before + i);
-        record.passed_over = record.passed_over || exchange.passed_over(before + i);
+        record.was_sent = record.was_sent || exchange.was_sent(i);
+        record.passed_over = record.passed_over || exchange.passed_over(i);
         left.push_back(std::move(record));
     }
     delivery.records = std::move(left);
+    const bool was_silent = exchange.gone() && delivery.records.size() == bodies.size();
+    if (was_silent && is_doubtful && answers_others(server)) {
+        for (Delivery::Record& record : delivery.records)
+            record.passed_over = record.passed_over || record.was_sent;
+        dead_until_.erase(server.name);
+        return;
+    }
     append_sentence(delivery.complaints, exchange.complaint());
     if (exchange.gone())
         dead_until_[server.name] = Clock::now() + dead_time_;
@@ -292,9 +308,8 @@ Outcome Backend::write(std::span<const mp_session_record* const> records, std::u
     while (done < records.size()) {
         if (auto parked = park(records[done]->record_id)) // counted together with one before it
             return *std::move(parked);
-        // One identifier is left for what is sent again.
         const auto batch =
-            records.subspan(done, std::min(records.size() - done, Exchange::most_requests - 1));
+            records.subspan(done, std::min(records.size() - done, Exchange::most_requests));
         Delivery delivery = prepare(batch);
         deliver(delivery);
         for (const mp_session_record* record : batch) {

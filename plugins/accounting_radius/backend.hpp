@@ -47,6 +47,7 @@ private:
     std::vector<const Server*> in_order() const;
     void deliver(Delivery& delivery);
     Delivery prepare(std::span<const mp_session_record* const> records);
+    bool answers_others(const Server& server);
     void ask(const Server& server, Delivery& delivery);
     plugin_support::Outcome judge(const std::string& record_id, const Delivery& delivery);
     std::optional<plugin_support::Outcome> park(const std::string& record_id);
