@@ -205,8 +205,12 @@ class PlaybackRelay(_Playback):
         if not self._ended.wait(LIMIT):
             raise TimeoutError(f"line {step.line}: nobody ended the relay")
 
-    def _relay_closes(self, _step):
-        self._wire.close()
+    def _relay_closes(self, step):
+        """In peace: a peer that answers gets TCP's reset else, and reads no more of what we said."""
+        if self._wire.closed:
+            return
+        self._wire.end()
+        self.await_that(step, lambda: self._wire.closed)
 
     def _dispatcher_closes(self, step):
         self.await_that(step, lambda: self._wire.closed)

@@ -48,6 +48,10 @@ class Wire:
             except (ssl.SSLError, OSError):
                 self._end()
 
+    def end(self):
+        """Nothing more is said; what the peer says until it closes is for nobody."""
+        self.sock.shutdown(socket.SHUT_WR)
+
     def close(self):
         if not self.closed:
             self._end()
