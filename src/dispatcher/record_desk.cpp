@@ -52,6 +52,8 @@ bool RecordDesk::put(protocol::SessionReport&& report, End end, const Session* k
         return true;
     }
     report.dialog_id = known ? known->dialog_id : std::string();
+    if (known)
+        date_first_streams(report, *known);
     if (end == End::timed_out)
         report.all_streams_ice = is_left_by_ice(report);
     report.timed_out = end == End::timed_out && !*report.all_streams_ice;

@@ -113,6 +113,17 @@ protocol::SessionReport make_lost_report(const Session& session, const Now& now)
     return report;
 }
 
+void date_first_streams(protocol::SessionReport& report, const Session& session)
+{
+    const double created = to_epoch(session.created);
+    if (created > report.start_time.value_or(0)) // it was listed, or the clocks differ
+        return;
+    for (protocol::StreamReport& stream : report.streams) {
+        if (!stream.created_at && stream.start_time == 0)
+            stream.created_at = created;
+    }
+}
+
 SessionDirectory::SessionDirectory()
 {
     sessions_.reserve(4096);

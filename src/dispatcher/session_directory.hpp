@@ -57,6 +57,10 @@ Session make_session(const protocol::SessionReport& report, RelayId relay, const
 /// The record of a session whose relay has lost it. It ended now, unless it says when.
 protocol::SessionReport make_lost_report(const Session& session, const Now& now);
 
+/// A relay of MediaProxy 4 does not say when its streams were offered: those that the session began
+/// with were when it came.
+void date_first_streams(protocol::SessionReport& report, const Session& session);
+
 /// All sessions by (call_id, from_tag), found by either tag of a message (PROTOCOLS section 2).
 /// Pointers stay good until the session is erased. No lookup costs more than the sessions of one
 /// Call-ID. [core thread, no I/O]

@@ -459,6 +459,53 @@ TEST_CASE("a removal that is answered by garbage is a lost record")
     CHECK(stage.sink.records[0].lost);
 }
 
+TEST_CASE("what MediaProxy 4 does not say of a call's offer, its record has from us")
+{
+    Stage stage;
+    Relay relay = Relay::old(stage);
+    Client proxy = stage.proxy();
+    const auto seconds = [] {
+        return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
+    };
+    const double before = seconds();
+    proxy.send(Message{}.text() + Message{.type = "reply", .to_tag = "ttag"}.text());
+    relay.request();
+    relay.say("1 20.3.0.1 40002");
+    relay.request();
+    const double after = seconds();
+    relay.say("2 20.3.0.1 40000");
+    proxy.line();
+    proxy.line();
+
+    protocol::SessionReport report = FakePeer::report("call-1", "ftag");
+    report.start_time = after + 1;
+    report.streams.assign(2, {});
+    report.streams[0].post_dial_delay = 0.5;
+    report.streams[1].start_time = 20;
+    proxy.send(remove_text());
+    relay.request();
+    SECTION("for the streams that it began with")
+    {
+        relay.say("3 " + protocol::to_json(report));
+        CHECK(proxy.line() == "removed");
+        REQUIRE(stage.sink.records.size() == 1);
+        const auto& streams = stage.sink.records[0].streams;
+        REQUIRE(streams.at(0).created_at);
+        CHECK(*streams[0].created_at >= before - 0.001);
+        CHECK(*streams[0].created_at <= after + 0.001);
+        CHECK_FALSE(streams.at(1).created_at);
+    }
+    SECTION("unless that would be after the answer, as by a clock that differs")
+    {
+        report.start_time = before - 10;
+        relay.say("3 " + protocol::to_json(report));
+        CHECK(proxy.line() == "removed");
+        REQUIRE(stage.sink.records.size() == 1);
+        CHECK_FALSE(stage.sink.records[0].streams.at(0).created_at);
+    }
+}
+
 TEST_CASE("a second listener on the same port is an error that names it")
 {
     Stage stage;
