@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A held call outlives what the kernel remembers of it."""
+"""A held call outlives what the kernel, or a NAT, remembers of it."""
 import time
 
-from wire.backends import ALL, with_each
+from wire.backends import ALL, NFTABLES, USERSPACE, with_each
 from wire.case import Forwarding
 
 CALLS = 20
 KERNEL_FORGETS = 5  # seconds: nf_conntrack_udp_timeout_stream, and without it
+NAT_FORGETS = 25  # seconds, after which the relay expects a phone at another port
 
 
 @with_each(ALL)
@@ -43,3 +44,33 @@ class Hold(Forwarding):
 
     def test_ipv6(self):
         self.resume_after_the_kernel_forgot(6)
+
+
+@with_each((NFTABLES, USERSPACE))
+class LongHold(Forwarding):
+    def test_callers_come_back_from_other_ports_of_their_nat(self):
+        self.make_place()
+        daemon = self.start(idle_timeout=60)
+        proxy = self.proxy(daemon)
+        calls = self.calls(proxy, CALLS)
+        load = self.phones(calls)
+        load.start()
+        self.until_forwarded(daemon, CALLS)
+        for call in calls:
+            call.reinvite(proxy, directions=("inactive", "inactive"), moves=False)
+        load.pause()
+        self.assert_media_whole(load)
+        load.close()
+        time.sleep(NAT_FORGETS + 2)  # nothing is awaited: as long as nobody says a word
+        for call in calls:
+            call.reinvite(proxy, moves=False)
+            address, port = call.caller
+            call.caller = (address, port + 20000)
+        load = self.phones(calls)
+        load.start("caller")
+        load.until_sent(CALLS, 5)
+        load.start()
+        self.until_forwarded(daemon, CALLS)
+        load.pause()
+        self.assert_media_whole(load)
+        daemon.stop()
