@@ -42,7 +42,7 @@ struct StreamReport {
     Traffic rtp_from_caller, rtp_from_callee, rtcp_from_caller, rtcp_from_callee;
     std::string caller_local = "Unknown", callee_local = "Unknown";   ///< ip:port
     std::string caller_remote = "Unknown", callee_remote = "Unknown"; ///< ip:port
-    std::optional<double> created_at; ///< epoch seconds of the offer (ours)
+    std::optional<double> created_at; ///< epoch seconds of the offer; a 4.x relay does not say
 };
 
 /// The accounting record of a session in the making: the answer to `remove`, the argument of
