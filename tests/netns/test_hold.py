@@ -10,18 +10,25 @@ KERNEL_FORGETS = 5  # seconds: nf_conntrack_udp_timeout_stream, and without it
 NAT_FORGETS = 25  # seconds, after which the relay expects a phone at another port
 
 
-@with_each(ALL)
-class Hold(Forwarding):
-    def resume_after_the_kernel_forgot(self, family):
-        self.make_place()
-        for key in ("udp_timeout", "udp_timeout_stream"):
-            self.place.set(f"net.netfilter.nf_conntrack_{key}", KERNEL_FORGETS)
+class Talking(Forwarding):
+    def talk(self, family):
+        """A daemon, its proxy, and calls whose media the back end forwards."""
         daemon = self.start(idle_timeout=60)
         proxy = self.proxy(daemon)
         calls = self.calls(proxy, CALLS, family)
         load = self.phones(calls)
         load.start()
         self.until_forwarded(daemon, CALLS)
+        return daemon, proxy, calls, load
+
+
+@with_each(ALL)
+class Hold(Talking):
+    def resume_after_the_kernel_forgot(self, family):
+        self.make_place()
+        for key in ("udp_timeout", "udp_timeout_stream"):
+            self.place.set(f"net.netfilter.nf_conntrack_{key}", KERNEL_FORGETS)
+        daemon, proxy, calls, load = self.talk(family)
         for call in calls:
             call.reinvite(proxy, directions=("sendonly", "recvonly"), moves=False)
         load.pause()
@@ -47,15 +54,10 @@ class Hold(Forwarding):
 
 
 @with_each((NFTABLES, USERSPACE))
-class LongHold(Forwarding):
+class LongHold(Talking):
     def test_callers_come_back_from_other_ports_of_their_nat(self):
         self.make_place()
-        daemon = self.start(idle_timeout=60)
-        proxy = self.proxy(daemon)
-        calls = self.calls(proxy, CALLS)
-        load = self.phones(calls)
-        load.start()
-        self.until_forwarded(daemon, CALLS)
+        daemon, proxy, calls, load = self.talk(4)
         for call in calls:
             call.reinvite(proxy, directions=("inactive", "inactive"), moves=False)
         load.pause()
