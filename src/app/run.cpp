@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "app/run.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <filesystem>
 #include <fmt/format.h>
 #include <optional>
 #include <sys/resource.h>
+#include <thread>
 
 #include "app/accounting_command.hpp"
 #include "app/background.hpp"
 #include "app/check.hpp"
+#include "app/core_loop.hpp"
 #include "app/daemon.hpp"
 #include "app/log_sinks.hpp"
 #include "base/thread.hpp"
@@ -125,17 +127,11 @@ void raise_descriptor_limit()
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// Until a signal stops it. What escapes a handler ends that handler, not the calls of everybody.
-void turn(asio::io_context& io)
+/// Nobody else could work meanwhile where there is one CPU.
+std::chrono::microseconds busy_poll(const config::Config& config)
 {
-    while (!io.stopped()) {
-        try {
-            io.run();
-        } catch (const std::exception& escaped) {
-            log::write(log::Level::critical,
-                       fmt::format("an exception escaped: {}; going on", escaped.what()));
-        }
-    }
+    return std::chrono::microseconds{std::thread::hardware_concurrency() > 1 ? config.busy_poll
+                                                                             : 0};
 }
 
 /// The setting's value when the log is written to standard error, which the background has not.
@@ -177,7 +173,7 @@ int serve(const CommandLine& line, const config::Config& config)
     (*daemon)->start();
     if (background)
         background->ready();
-    turn(io);
+    run_core_loop(io, busy_poll(config));
     daemon->reset();
     log::info("stopped");
     return EXIT_SUCCESS;

@@ -44,6 +44,7 @@ struct Config {
     std::string plugin_dir;
     std::string runtime_dir = "/run/mediaproxy";
     std::string state_dir = "/var/lib/mediaproxyd";
+    int busy_poll = 15; ///< microseconds for which the core thread looks for work before it sleeps
     struct Log {
         log::Level level = log::Level::info;
         LogTarget target = LogTarget::automatic;

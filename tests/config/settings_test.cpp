@@ -16,6 +16,7 @@ struct Case {
 };
 
 const std::vector<Case> cases{
+    {"", "busy_poll", {"0", "15", "1000"}, {"-1", "1001", "1.5", "'15'", "nan"}},
     {"log",
      "level",
      {"'critical'", "'Error'", "'WARNING'", "'INFO'", "'debug'"},
@@ -77,22 +78,27 @@ const std::vector<Case> cases{
     {"accounting.a", "x", {"1", "'a'", "[1, 'a']", "true", "0.5"}, {"nan", "inf", "1979-05-27"}},
 };
 
+/// The key is in line 2.
+std::string file_with(const Case& c, const char* value)
+{
+    const std::string table = *c.table ? fmt::format("[{}]", c.table) : "";
+    return fmt::format("{}\n{} = {}\n", table, c.key, value);
+}
+
 } // namespace
 
 TEST_CASE("values within their limits are taken, others are refused by name")
 {
     for (const Case& c : cases) {
         for (const char* value : c.good) {
-            const auto config =
-                config::parse(fmt::format("[{}]\n{} = {}\n", c.table, c.key, value), "f");
+            const auto config = config::parse(file_with(c, value), "f");
             INFO(c.key << " = " << value << (config ? "" : config.error().message));
             REQUIRE(config);
             CHECK(config::parse(print_config(*config), "g"));
         }
         for (const char* value : c.bad) {
             INFO(c.key << " = " << value);
-            const auto config =
-                config::parse(fmt::format("[{}]\n{} = {}\n", c.table, c.key, value), "f");
+            const auto config = config::parse(file_with(c, value), "f");
             REQUIRE(!config);
             CHECK_THAT(config.error().message, Catch::StartsWith("f:2: "));
             CHECK_THAT(config.error().message, Catch::Contains(c.key));
