@@ -73,6 +73,7 @@ static mp_status write_records(void *instance, const mp_session_record *const *r
                                uint32_t count, uint32_t *done, mp_error *error)
 {
     struct jsonl *self = instance;
+    const off_t start = lseek(self->fd, 0, SEEK_END);
     uint32_t written = 0;
 
     *done = 0;
@@ -80,8 +81,12 @@ static mp_status write_records(void *instance, const mp_session_record *const *r
         ++written;
     if (written < count)
         fail(error, MP_E_AGAIN, self->path);
-    if (fdatasync(self->fd) != 0 && errno != EINVAL) /* EINVAL: a pipe or a terminal */
-        return fail(error, MP_E_AGAIN, self->path);
+    if (fdatasync(self->fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe or a terminal */
+        fail(error, MP_E_AGAIN, self->path);
+        if (ftruncate(self->fd, start) != 0) /* they are written again */
+            fail(error, MP_E_AGAIN, "lines that are not on the disk cannot be taken back");
+        return MP_E_AGAIN;
+    }
     *done = written;
     return written == count ? MP_OK : MP_E_AGAIN;
 }

@@ -2,7 +2,10 @@
 #include <array>
 #include <asio/io_context.hpp>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstdlib>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fakes/accounting_record.hpp"
 #include "fakes/temporary_folder.hpp"
@@ -11,6 +14,22 @@
 using namespace mediaproxy;
 using namespace mediaproxy::plugin;
 using Catch::Matchers::Contains;
+
+namespace
+{
+
+bool disk_fails = false;
+
+} // namespace
+
+/// The plugin calls this one.
+extern "C" int fdatasync(int fd)
+{
+    if (!disk_fails)
+        return static_cast<int>(::syscall(SYS_fdatasync, fd));
+    errno = EIO;
+    return -1;
+}
 
 namespace
 {
@@ -62,6 +81,30 @@ TEST_CASE("the sample plugin waits for a file that it cannot open or write")
     CHECK(outcome.status == MP_E_AGAIN);
     CHECK_THAT(outcome.message, Contains("/dev/full: No space left on device"));
     CHECK(done == 0);
+}
+
+TEST_CASE("the sample plugin takes back lines that did not reach the disk: they come again")
+{
+    const fakes::TemporaryFolder folder;
+    asio::io_context io;
+    const fakes::AccountingRecord first("r1", "a"), second("r2", "b");
+    const std::array before{first.abi()}, records{second.abi()};
+    const auto backend = make(io, folder / "s.jsonl");
+    REQUIRE(backend->open().ok());
+    std::uint32_t done = 0;
+    REQUIRE(backend->write(before, done).ok());
+
+    disk_fails = true;
+    const Outcome outcome = backend->write(records, done);
+    disk_fails = false;
+    CHECK(outcome.status == MP_E_AGAIN);
+    CHECK_THAT(outcome.message, Contains("s.jsonl: Input/output error"));
+    CHECK(done == 0);
+    CHECK(folder.read("s.jsonl") == first.json() + "\n");
+
+    REQUIRE(backend->open().ok());
+    CHECK(backend->write(records, done).ok());
+    CHECK(folder.read("s.jsonl") == first.json() + "\n" + second.json() + "\n");
 }
 
 // Run by outside.sh, which builds it.
