@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -53,6 +54,15 @@ static mp_status open_file(void *instance, mp_error *error)
     return self->fd >= 0 ? MP_OK : fail(error, MP_E_AGAIN, self->path);
 }
 
+/* Somebody renamed or removed the file, to begin a new one. */
+static int was_rotated(const struct jsonl *self)
+{
+    struct stat ours, named;
+
+    return fstat(self->fd, &ours) != 0 || stat(self->path, &named) != 0 ||
+           ours.st_dev != named.st_dev || ours.st_ino != named.st_ino;
+}
+
 /* The whole line or nothing: half a line would spoil the next one. */
 static int append_line(int fd, const char *line)
 {
@@ -73,10 +83,13 @@ static mp_status write_records(void *instance, const mp_session_record *const *r
                                uint32_t count, uint32_t *done, mp_error *error)
 {
     struct jsonl *self = instance;
-    const off_t start = lseek(self->fd, 0, SEEK_END);
     uint32_t written = 0;
+    off_t start;
 
     *done = 0;
+    if (was_rotated(self) && open_file(self, error) != MP_OK)
+        return MP_E_AGAIN;
+    start = lseek(self->fd, 0, SEEK_END);
     while (written < count && append_line(self->fd, records[written]->json) == 0)
         ++written;
     if (written < count)

@@ -2,10 +2,12 @@
 #include "app/check.hpp"
 
 #include <algorithm>
+#include <asio/io_context.hpp>
 #include <filesystem>
 #include <fmt/format.h>
 
 #include "config/load.hpp"
+#include "plugin/accounting_backend.hpp"
 #include "plugin/library.hpp"
 
 namespace mediaproxy::app
@@ -14,15 +16,20 @@ namespace mediaproxy::app
 namespace
 {
 
-void check_plugin(const config::Config& config, plugin::Kind kind, const config::PluginTable& table,
-                  std::vector<std::string>& problems)
+/// As the start does it: an instance reads its settings and does no more yet.
+void check_accounting(const config::Config& config, std::vector<std::string>& problems)
 {
-    const Result<void> good = plugin::check(kind, plugin_source(config, kind, table));
-    if (!good)
-        problems.push_back(good.error().message);
+    asio::io_context io;
+    for (const std::string& name : config.dispatcher.accounting) {
+        const auto made = plugin::AccountingBackend::load(
+            io, plugin_source(config, plugin::Kind::accounting, config.accounting_table(name)));
+        if (!made)
+            problems.push_back(made.error().message);
+    }
 }
 
-/// One of the back ends must be there; and one that has a table in the file must be right.
+/// One of the back ends must be there; and the table of one must have the right keys. An instance
+/// would look at the host, and may refuse it.
 void check_forwarding(const config::Config& config, std::vector<std::string>& problems)
 {
     std::vector<std::string> absent, wrong;
@@ -30,8 +37,11 @@ void check_forwarding(const config::Config& config, std::vector<std::string>& pr
         const bool has_table =
             std::any_of(config.forwarding.begin(), config.forwarding.end(),
                         [&](const config::PluginTable& table) { return table.name == name; });
-        check_plugin(config, plugin::Kind::forwarding, config.forwarding_table(name),
-                     has_table ? wrong : absent);
+        const auto kind = plugin::Kind::forwarding;
+        const auto good =
+            plugin::check(kind, plugin_source(config, kind, config.forwarding_table(name)));
+        if (!good)
+            (has_table ? wrong : absent).push_back(good.error().message);
     }
     problems.insert(problems.end(), wrong.begin(), wrong.end());
     if (absent.size() == config.relay.forwarding.size())
@@ -82,10 +92,8 @@ Result<TlsContexts> load_certificates(const config::Config& config)
 std::vector<std::string> find_problems(const config::Config& config)
 {
     std::vector<std::string> problems = contradictions(config);
-    if (has_dispatcher(config.role)) {
-        for (const std::string& name : config.dispatcher.accounting)
-            check_plugin(config, plugin::Kind::accounting, config.accounting_table(name), problems);
-    }
+    if (has_dispatcher(config.role))
+        check_accounting(config, problems);
     if (has_relay(config.role))
         check_forwarding(config, problems);
     if (const auto certificates = load_certificates(config); !certificates)

@@ -37,7 +37,7 @@ private:
 /// Asks the plugin for an interface and checks that it is complete. This runs the plugin's code.
 Result<const void*> find_interface(const mp_plugin& plugin, Kind kind);
 
-/// For --check: the plugin can be loaded and its settings are right. No instance is made.
+/// For --check: the plugin can be loaded and has these settings. No instance is made.
 Result<void> check(Kind kind, const PluginSource& source);
 
 /// A line of --list-plugins.

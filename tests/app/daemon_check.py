@@ -150,6 +150,11 @@ class Configuration(Case):
         self.assertIn("nosuch", said)
         self.assertIn("pth", said)
         self.assertIn("path", said)
+        path = self.config(self.both(dispatcher='accounting = ["sqlite"]') +
+                           '[accounting.sqlite]\ndburi = "mysql://localhost/a"\n')
+        status, _, said = run(f"--config={path}", "--check")
+        self.assertEqual(status, 1)
+        self.assertRegex(said, r"accounting\.sqlite: .*dburi")
         path = self.config('[relay]\ndispatchers = "127.0.0.1"\n', role="relay")
         self.assertIn("ca.pem", run(f"--config={path}", "--check")[2])
         subprocess.run([CERTIFICATES, self.folder / "tls"], check=True, capture_output=True)

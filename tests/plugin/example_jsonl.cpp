@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -81,6 +82,22 @@ TEST_CASE("the sample plugin waits for a file that it cannot open or write")
     CHECK(outcome.status == MP_E_AGAIN);
     CHECK_THAT(outcome.message, Contains("/dev/full: No space left on device"));
     CHECK(done == 0);
+}
+
+TEST_CASE("the sample plugin begins a new file where the old one was renamed")
+{
+    const fakes::TemporaryFolder folder;
+    asio::io_context io;
+    const fakes::AccountingRecord first("r1", "a"), second("r2", "b");
+    const std::array before{first.abi()}, after{second.abi()};
+    const auto backend = make(io, folder / "s.jsonl");
+    REQUIRE(backend->open().ok());
+    std::uint32_t done = 0;
+    REQUIRE(backend->write(before, done).ok());
+    std::filesystem::rename(folder / "s.jsonl", folder / "s.jsonl.1");
+    CHECK(backend->write(after, done).ok());
+    CHECK(folder.read("s.jsonl.1") == first.json() + "\n");
+    CHECK(folder.read("s.jsonl") == second.json() + "\n");
 }
 
 TEST_CASE("the sample plugin takes back lines that did not reach the disk: they come again")
