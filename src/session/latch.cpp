@@ -7,10 +7,10 @@ namespace mediaproxy::session
 Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noexcept
 {
     if (learned() && source == remote_) {
-        reopened_ = false;
+        shut();
         return Verdict::accept;
     }
-    if (!takes_anyone())
+    if (!takes_anyone(now))
         return Verdict::drop;
     if (ignored_ && source == ignored_ && now < ignored_until_)
         return Verdict::drop;
@@ -20,14 +20,14 @@ Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noex
     }
     remote_ = source;
     ignored_ = {};
-    reopened_ = false;
+    shut();
     return Verdict::learned;
 }
 
 void Latch::forget() noexcept
 {
     remote_ = {};
-    reopened_ = false;
+    shut();
 }
 
 void Latch::relearn(const net::Address& signalled, const net::Address& signaling,
@@ -38,7 +38,7 @@ void Latch::relearn(const net::Address& signalled, const net::Address& signaling
     };
     if (expected(ignored_))
         ignored_ = {};
-    reopened_ = false;
+    shut();
     if (!learned())
         return;
     if (!expected(remote_)) {

@@ -38,11 +38,14 @@ public:
     void relearn(const net::Address& signalled, const net::Address& signaling,
                  TimePoint until) noexcept;
 
-    /// The next packet decides who it is; until then what is sent goes to the learned endpoint.
-    void reopen() noexcept { reopened_ = learned(); }
+    /// The next packet before `until` decides who it is; meanwhile what is sent goes to the learned
+    /// endpoint.
+    void reopen(TimePoint until) noexcept { open_until_ = until; }
+    /// As if it had not been reopened.
+    void shut() noexcept { open_until_ = {}; }
 
     bool learned() const noexcept { return static_cast<bool>(remote_); }
-    bool takes_anyone() const noexcept { return !learned() || reopened_; }
+    bool takes_anyone(TimePoint now) const noexcept { return !learned() || now < open_until_; }
     /// The learned endpoint; none when not learned.
     const net::Endpoint& remote() const noexcept { return remote_; }
 
@@ -50,8 +53,8 @@ private:
     net::Endpoint remote_;
     net::Endpoint ignored_;
     TimePoint ignored_until_{};
+    TimePoint open_until_{};
     LearningPolicy policy_;
-    bool reopened_ = false;
 };
 
 } // namespace mediaproxy::session

@@ -35,11 +35,12 @@ public:
         latch_.relearn(signalled, signaling, until);
         media_since_learning_ = false;
     }
-    void reopen() noexcept
+    void reopen(TimePoint until) noexcept
     {
-        latch_.reopen();
+        latch_.reopen(until);
         media_since_learning_ = false;
     }
+    void shut() noexcept { latch_.shut(); }
     bool learned_with_media() const noexcept { return latch_.learned() && media_since_learning_; }
 
     void count(std::size_t bytes, TimePoint now) noexcept

@@ -285,10 +285,8 @@ TimePoint Session::next_deadline(TimePoint now) const noexcept
 
 bool Session::expire(const Now& now)
 {
-    if (duration_deadline() <= now.mono) {
-        close(now.mono);
+    if (duration_deadline() <= now.mono)
         return true;
-    }
     bool timed_out = false;
     for (const auto& stream : streams_) {
         if (const auto timeout = stream->due(now.mono)) {

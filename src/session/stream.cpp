@@ -76,8 +76,12 @@ void Stream::set_hold(Party party, Hold hold, TimePoint now) noexcept
 {
     const bool before = on_hold();
     sides_[party].on_hold = hold == Hold::on;
-    if (!before && on_hold())
+    if (!before && on_hold()) {
         hold_since_ = now;
+        for (Component* const component : {&rtp_, &rtcp_})
+            for (const Party each : both_parties)
+                component->leg(each).shut();
+    }
     if (before && !on_hold()) {
         restart_timers(now);
         reopen_silent_legs(rtp_, now);
@@ -94,7 +98,7 @@ void Stream::reopen_silent_legs(Component& component, TimePoint now) noexcept
             continue;
         stop_flow(component, now); // its last counters may say more
         if (is_silent())
-            leg.reopen();
+            leg.reopen(now + shared_.rules.stream_timeout);
     }
 }
 
@@ -165,7 +169,7 @@ Verdict Stream::on_packet(ComponentKind kind, Party from, const net::Endpoint& s
     Component& component = this->component(kind);
     Leg& leg = component.leg(from);
     // A forged packet from one of our own ports must not make the stream talk to itself.
-    if (!alive() || (leg.latch().takes_anyone() && owns(source)))
+    if (!alive() || (leg.latch().takes_anyone(now) && owns(source)))
         return verdict;
     const Latch::Verdict latched = leg.learn(source, now);
     if (latched == Latch::Verdict::drop)

@@ -203,6 +203,21 @@ TEST_CASE("a phone that was silent on hold may come back from another port of it
         CHECK(is_dropped(stranger, call.for_callee));
         CHECK(scene.rtp(scene.callee, call.for_callee).to == moved);
     }
+    SECTION("but not so long after the resume that its stream could have timed out")
+    {
+        CHECK(scene.run(25s).empty());
+        resume();
+        scene.advance(Rules{}.stream_timeout);
+        CHECK(is_dropped(stranger, call.for_caller));
+        CHECK_FALSE(is_dropped(scene.caller, call.for_caller));
+    }
+    SECTION("but not when it is on hold again")
+    {
+        CHECK(scene.run(25s).empty());
+        resume();
+        scene.request({held(a, "inactive"), 4, "A", "B"});
+        CHECK(is_dropped(stranger, call.for_caller));
+    }
     SECTION("or from the old one")
     {
         CHECK(scene.run(25s).empty());

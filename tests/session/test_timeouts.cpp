@@ -333,6 +333,21 @@ TEST_CASE("the longest session ends, however alive")
     CHECK(ended[0].report.duration == 30);
 }
 
+TEST_CASE("a session that was too long did not go another way with ICE")
+{
+    Rules rules = short_rules();
+    rules.max_session_duration = 30s;
+    Scene scene(rules);
+    const auto offered = scene.request({a + ":ice=yes,video:20.1.0.2:5002:sendrecv:ice=yes"});
+    const auto answered = scene.reply({b + ":ice=yes,video:20.2.0.2:6002:sendrecv:ice=yes"});
+    scene.talk_for({answered.rtp.at(0), offered.rtp.at(0)}, 29900ms);
+    const auto ended = scene.run(200ms);
+    REQUIRE(ended.size() == 1);
+    CHECK(ended[0].report.streams.at(0).status == "closed");
+    CHECK(ended[0].report.streams.at(1).status == "unselected ICE candidate");
+    CHECK(ended[0].report.all_streams_ice == false);
+}
+
 TEST_CASE("silent RTCP is forgotten, its stream lives on")
 {
     Scene scene(short_rules());
