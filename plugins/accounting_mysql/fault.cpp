@@ -24,6 +24,9 @@ constexpr unsigned of_values[] = {
     ER_CANT_AGGREGATE_2COLLATIONS, // characters that the column's character set has not
     ER_CANT_AGGREGATE_3COLLATIONS,
     ER_CANT_AGGREGATE_NCOLLATIONS,
+    3854,                // the same, of MySQL 8
+    ER_SIGNAL_EXCEPTION, // a trigger of the operator's says no
+    3819,                // so does a CHECK of MySQL
 };
 
 /// What passes by itself.
@@ -72,9 +75,11 @@ Fault fault_of(unsigned code, std::string_view sqlstate) noexcept
         return Fault::no_table;
     if (is_of_client(code) || contains(passing, code) || sqlstate.starts_with("08"))
         return Fault::unavailable;
-    // 22: the value is wrong, 23: a constraint says no, 45000: a trigger of the operator does.
-    if (contains(of_values, code) || sqlstate.starts_with("22") || sqlstate.starts_with("23") ||
-        sqlstate == "45000")
+    // The value is wrong, a constraint says no, so does a view; a trigger of the operator's breaks.
+    const auto is_of_record = [&](std::string_view prefix) { return sqlstate.starts_with(prefix); };
+    constexpr std::string_view of_record[] = {"22", "23", "44", "21", "45000"};
+    if (contains(of_values, code) ||
+        std::any_of(std::begin(of_record), std::end(of_record), is_of_record))
         return Fault::record;
     return Fault::refused;
 }

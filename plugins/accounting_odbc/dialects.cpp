@@ -26,6 +26,10 @@ constexpr std::array mysql_faults{
     Meaning{1267, Fault::record},      // the same, of two collations
     Meaning{1270, Fault::record},      // of three
     Meaning{1271, Fault::record},      // of more
+    Meaning{3854, Fault::record},      // the same, of MySQL 8
+    Meaning{3988, Fault::record},      // of a value that was bound
+    Meaning{1644, Fault::record},      // a trigger of the operator's says no
+    Meaning{3819, Fault::record},      // so does a CHECK of MySQL
 };
 
 // What cannot be stored as it is must be an error; and who waits for a lock shall not do so when we
@@ -58,6 +62,7 @@ constexpr std::array transact_faults{
     Meaning{1205, Fault::unavailable}, // deadlock
     Meaning{8152, Fault::record},      // would be truncated
     Meaning{2628, Fault::record},      // would be truncated
+    Meaning{3609, Fault::record},      // a trigger of the operator's has ended the transaction
 };
 
 constexpr std::array maxdb_faults{
@@ -73,6 +78,16 @@ constexpr std::array oracle_faults{
     Meaning{12899, Fault::record},  // value too large for column
     Meaning{16000, Fault::refused}, // open for read-only access
 };
+
+/// Numbers that a server leaves to its operator's triggers.
+bool is_of_operator(const Dialect& dialect, int native) noexcept
+{
+    if (dialect.name == "mssql")
+        return native >= 50000; // RAISERROR, THROW
+    if (dialect.name == "sybase")
+        return native >= 20000;                                           // raiserror
+    return dialect.name == "oracle" && native >= 20000 && native < 21000; // RAISE_APPLICATION_ERROR
+}
 
 /// ODBC has `?` for a value in every dialect.
 constexpr SqlDialect with_marks(SqlDialect sql)
@@ -221,6 +236,17 @@ std::string session_of(const Dialect& dialect, unsigned long seconds)
     return statement;
 }
 
+bool refuses_null(std::string_view state, int native, std::string_view message,
+                  std::string_view column)
+{
+    // SQL:1999, SQL Server, Adaptive Server, Oracle.
+    if (state != "23502" && native != 515 && native != 233 && native != 1400)
+        return false;
+    const std::string text = plugin_support::lower(message), name = plugin_support::lower(column);
+    return text.find('"' + name + '"') != text.npos || text.find("'" + name + "'") != text.npos ||
+           text.find("column " + name + " ") != text.npos;
+}
+
 Fault fault_of(const Dialect& dialect, std::string_view state, int native, std::string_view message)
 {
     static constexpr std::pair<std::string_view, Fault> states[] = {
@@ -248,6 +274,8 @@ Fault fault_of(const Dialect& dialect, std::string_view state, int native, std::
     for (const auto& [number, fault] : dialect.faults)
         if (number == native)
             return fault;
+    if (is_of_operator(dialect, native))
+        return Fault::record;
     // SQLite says both by SQLITE_ERROR.
     if (dialect.name == "sqlite" && native == 1)
         return message.find("no such table") != message.npos ? Fault::no_table : Fault::refused;

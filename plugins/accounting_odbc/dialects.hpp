@@ -50,6 +50,10 @@ const Dialect& dialect_of(std::string_view dbms_name);
 /// What a session begins with, "" for nothing.
 std::string session_of(const Dialect& dialect, unsigned long seconds);
 
+/// The server refuses NULL in that column; which the codes for it do not say.
+bool refuses_null(std::string_view state, int native, std::string_view message,
+                  std::string_view column);
+
 /// Whose fault it is that a statement failed.
 plugin_support::Fault fault_of(const Dialect& dialect, std::string_view state, int native,
                                std::string_view message);

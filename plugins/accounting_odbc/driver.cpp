@@ -55,8 +55,7 @@ SqlOutcome Driver::failure(SQLSMALLINT kind, SQLHANDLE handle) const
     if (watchdog_.cancelled())
         return {Fault::unavailable, "cancelled"};
     // NULL is only ever written to to_tag; any other column of the table would not have it.
-    if (diagnosis.state == "23502" &&
-        diagnosis.message.find("column \"" + options_.names.to_tag + "\"") != std::string::npos)
+    if (refuses_null(diagnosis.state, diagnosis.native, diagnosis.message, options_.names.to_tag))
         return {Fault::record, diagnosis.message};
     return {fault_of(*dialect_, diagnosis.state, diagnosis.native, diagnosis.message),
             diagnosis.message};

@@ -42,6 +42,7 @@ struct Backend::Delivery {
     };
     std::vector<Record> records; ///< not acknowledged yet, in the order in which they go out
     std::string complaints;
+    Clock::time_point began = Clock::now();
 
     /// Nothing in it that the servers have not been silent about already.
     bool is_doubtful() const
@@ -219,8 +220,17 @@ bool Backend::answers_others(const Server& server)
         return false;
     const Patience once{patience_.timeout, 1};
     Exchange exchange(server, once, from_, cancelled_);
-    exchange.run(std::array{&std::as_const(taken->second)});
+    exchange.run(std::array{&std::as_const(taken->second.body)});
     return exchange.acknowledged(0);
+}
+
+/// A server whose database takes nothing new may still acknowledge what it has.
+bool Backend::took_others_since(const Server& server, const std::string& record_id) const
+{
+    const auto taken = taken_.find(server.name);
+    const auto sent = passed_over_.find(record_id);
+    return taken != taken_.end() && sent != passed_over_.end() &&
+           taken->second.new_at >= sent->second.first_sent;
 }
 
 void Backend::ask(const Server& server, Delivery& delivery)
@@ -231,6 +241,7 @@ void Backend::ask(const Server& server, Delivery& delivery)
     Exchange exchange(server, patience_, from_, cancelled_);
     exchange.run(bodies);
     const bool is_doubtful = delivery.is_doubtful();
+    const auto now = Clock::now();
 
     std::vector<Delivery::Record> left;
     for (std::size_t i = 0; i < delivery.records.size(); ++i) {
@@ -238,7 +249,10 @@ void Backend::ask(const Server& server, Delivery& delivery)
         if (exchange.acknowledged(i)) {
             passed_over_.erase(record.id);
             acknowledged_.insert(std::move(record.id));
-            taken_[server.name] = std::move(record.body);
+            Taken& taken = taken_[server.name];
+            taken.body = std::move(record.body);
+            if (!record.sent_before)
+                taken.new_at = now;
             continue;
         }
         record.was_sent = record.was_sent || exchange.was_sent(i);
@@ -249,7 +263,8 @@ void Backend::ask(const Server& server, Delivery& delivery)
     const bool was_silent = exchange.gone() && delivery.records.size() == bodies.size();
     if (was_silent && is_doubtful && answers_others(server)) {
         for (Delivery::Record& record : delivery.records)
-            record.passed_over = record.passed_over || record.was_sent;
+            record.passed_over =
+                record.passed_over || (record.was_sent && took_others_since(server, record.id));
         dead_until_.erase(server.name);
         return;
     }
@@ -275,13 +290,15 @@ Outcome Backend::judge(const std::string& record_id, const Delivery& delivery)
     if (cancelled_.raised())
         return {MP_E_AGAIN, "cancelled"};
     for (const Delivery::Record& record : delivery.records) {
-        if (record.was_sent)
-            passed_over_[record.id] += record.passed_over ? 1 : 0;
+        if (!record.was_sent)
+            continue;
+        const auto entry = passed_over_.try_emplace(record.id, PassedOver{delivery.began}).first;
+        entry->second.times += record.passed_over ? 1 : 0;
     }
     if (auto parked = park(record_id))
         return *std::move(parked);
     const auto found = passed_over_.find(record_id);
-    if (found == passed_over_.end() || found->second == 0)
+    if (found == passed_over_.end() || found->second.times == 0)
         return {MP_E_AGAIN, delivery.complaints};
     std::string sentence = "servers acknowledge other records but not " + record_id;
     append_sentence(sentence, delivery.complaints);
@@ -291,7 +308,7 @@ Outcome Backend::judge(const std::string& record_id, const Delivery& delivery)
 std::optional<Outcome> Backend::park(const std::string& record_id)
 {
     const auto found = passed_over_.find(record_id);
-    if (found == passed_over_.end() || found->second < most_times_passed_over)
+    if (found == passed_over_.end() || found->second.times < most_times_passed_over)
         return std::nullopt;
     passed_over_.erase(found);
     return Outcome{MP_E_FAILED, "servers acknowledge other records but not this one, " +

@@ -48,6 +48,7 @@ private:
     void deliver(Delivery& delivery);
     Delivery prepare(std::span<const mp_session_record* const> records);
     bool answers_others(const Server& server);
+    bool took_others_since(const Server& server, const std::string& record_id) const;
     void ask(const Server& server, Delivery& delivery);
     plugin_support::Outcome judge(const std::string& record_id, const Delivery& delivery);
     std::optional<plugin_support::Outcome> park(const std::string& record_id);
@@ -65,11 +66,18 @@ private:
     std::chrono::seconds dead_time_{0};
 
     std::map<std::string, Clock::time_point> dead_until_; ///< by the server's name
-    std::map<std::string, Bytes> taken_; ///< what the server of that name acknowledged last
+    struct Taken {
+        Bytes body;
+        Clock::time_point new_at; ///< when it last acknowledged a record that was sent only once
+    };
+    std::map<std::string, Taken> taken_; ///< what the server of that name acknowledged last
     std::set<std::string> acknowledged_; ///< record ids that the host was not told of yet
-    /// By the ids of records that were sent and not acknowledged: how often servers took others.
-    std::map<std::string, int> passed_over_;
-    std::set<std::string> cut_; ///< attributes of which the log said so
+    struct PassedOver {
+        Clock::time_point first_sent;
+        int times = 0; ///< that servers took others
+    };
+    std::map<std::string, PassedOver> passed_over_; ///< records that were sent, by their ids
+    std::set<std::string> cut_;                     ///< attributes of which the log said so
 };
 
 } // namespace mediaproxy::accounting_radius

@@ -93,6 +93,8 @@ mp_status Backend::prepare(mp_error& error)
     if (status != MP_OK) {
         if (probe.empty())
             table_.drop();
+        if (probe.empty() && !table_.others_present())
+            sysctls_.restore();
         return status;
     }
     if (std::strtoul(Sysctls::read(table_size).c_str(), nullptr, 10) < small_table)

@@ -67,9 +67,38 @@ TEST_CASE("a value that the database has no place for, or a trigger refuses, is 
         CHECK(fault_of(*find_dialect("mariadb"), "HY000", collations, "") == Fault::record);
         CHECK(fault_of(*find_dialect("mysql"), "HY000", collations, "") == Fault::record);
     }
+    for (const int codes : {3854, 3988, 3819})
+        CHECK(fault_of(*find_dialect("mysql"), "HY000", codes, "") == Fault::record);
     CHECK(fault_of(*find_dialect("mariadb"), "45000", 1644, "") == Fault::record);
+    CHECK(fault_of(*find_dialect("mariadb"), "HY000", 1644, "") == Fault::record);
+    CHECK(fault_of(*find_dialect("mssql"), "42000", 50001, "") == Fault::record);
+    CHECK(fault_of(*find_dialect("mssql"), "42000", 3609, "") == Fault::record);
+    CHECK(fault_of(*find_dialect("sybase"), "ZZZZZ", 20001, "") == Fault::record);
+    CHECK(fault_of(*find_dialect("oracle"), "HY000", 20999, "") == Fault::record);
+    CHECK(fault_of(*find_dialect("oracle"), "HY000", 21000, "") == Fault::unavailable);
     for (const char* state : {"P0001", "21000", "38000", "39P01", "44000"})
         CHECK(fault_of(*find_dialect("postgres"), state, 1, "") == Fault::record);
+}
+
+TEST_CASE("NULL is refused by the name of its column")
+{
+    struct Case {
+        const char* state;
+        int native;
+        const char* message;
+    };
+    const Case cases[] = {
+        {"23502", 1, "ERROR: null value in column \"to_tag\" of relation \"media_sessions\""},
+        {"23000", 515, "Cannot insert the value NULL into column 'to_tag', table 'a.dbo.m'"},
+        {"23000", 233, "The column to_tag in table media_sessions does not allow null values."},
+        {"23000", 1400, "ORA-01400: cannot insert NULL into (\"A\".\"MEDIA_SESSIONS\".\"TO_TAG\")"},
+    };
+    for (const Case& c : cases) {
+        INFO(c.message);
+        CHECK(refuses_null(c.state, c.native, c.message, "to_tag"));
+        CHECK_FALSE(refuses_null(c.state, c.native, c.message, "rate"));
+        CHECK_FALSE(refuses_null("23000", 1, c.message, "to_tag"));
+    }
 }
 
 TEST_CASE("MariaDB and MySQL are to refuse what they would else change and warn of")

@@ -370,6 +370,29 @@ TEST_CASE("a record that a server once passed over is kept while the server is s
     CHECK(write(*backend, calls).done == 3);
 }
 
+TEST_CASE("records are kept while a server acknowledges only what it has already")
+{
+    std::atomic<bool> takes_new = true;
+    std::set<std::string> stored; // of the server's thread
+    const RadiusServer server([&](const Bytes& request) {
+        const std::string call = text_of(request, acct_session_id);
+        if (!takes_new && !stored.contains(call))
+            return std::vector<Bytes>{};
+        stored.insert(call);
+        return std::vector<Bytes>{answer_to(request, secret)};
+    });
+    Fixture fixture;
+    fixture.configure({server.port()}, 1);
+    const auto backend = fixture.open();
+    CHECK(write(*backend, Calls(1)).done == 1);
+    takes_new = false;
+    const Calls calls(3);
+    for (int attempt = 1; attempt <= 8; ++attempt)
+        CHECK(write(*backend, calls, 1).outcome.status == MP_E_AGAIN);
+    takes_new = true;
+    CHECK(write(*backend, calls, 1).done == 2);
+}
+
 TEST_CASE("a server that was silent for long gets no record twice when it is back")
 {
     std::atomic<bool> dead = false;

@@ -92,6 +92,31 @@ TEST_CASE("a sysctl that cannot be written is named with its value")
     CHECK(Lab::ask("nft list tables").empty());
 }
 
+TEST_CASE("a back end that refuses its host leaves the sysctls as they were")
+{
+    const Lab lab;
+    Lab::sysctl("net/netfilter/nf_conntrack_acct", "0");
+    Lab::sysctl("net/ipv4/ip_forward", "0");
+    const pid_t child = fork(); // its mounts end with it
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        if (unshare(CLONE_NEWNS) != 0 ||
+            std::system("f=/proc/sys/net/ipv4/ip_forward; mount --make-rprivate / && "
+                        "mount --bind $f $f && mount -o remount,bind,ro $f") != 0)
+            _exit(2);
+        try {
+            PluginHost host(PLUGIN_PATH, {});
+        } catch (const Refused& refused) {
+            _exit(refused.status == MP_E_DENIED ? 0 : 1);
+        }
+        _exit(3);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(Lab::sysctl("net/netfilter/nf_conntrack_acct") == "0");
+}
+
 TEST_CASE("an ordinary end leaves nothing behind")
 {
     const Lab lab;
