@@ -50,11 +50,11 @@ void RemovalDesk::load(const Now& now)
 {
     if (!books_.store)
         return;
-    std::size_t damaged = 0;
+    std::vector<std::string> damaged;
     const auto load = [&](std::string_view key, std::string_view value) {
         auto saved = decode_session(value.substr(std::min<std::size_t>(1, value.size())));
         if (!saved) {
-            ++damaged;
+            damaged.emplace_back(key);
             return;
         }
         saved->session.relay = books_.pool.know(saved->relay, now.mono);
@@ -64,8 +64,11 @@ void RemovalDesk::load(const Now& now)
     if (auto loaded = books_.store->load_all(table, load); !loaded)
         log::error("dispatcher: removals of the earlier run cannot be read: {}",
                    loaded.error().message);
-    if (damaged > 0)
-        log::warning("dispatcher: {} saved removals cannot be read and are passed over", damaged);
+    for (const std::string& key : damaged)
+        books_.store->erase(table, key);
+    if (!damaged.empty())
+        log::warning("dispatcher: {} saved removals cannot be read and are passed over",
+                     damaged.size());
     if (!waiting_.empty())
         log::info("dispatcher: {} removals wait for their relays", waiting_.size());
 }

@@ -128,13 +128,15 @@ void SavedState::load(SessionDirectory& directory, RelayPool& pool, const Now& n
     if (!store_)
         return;
     std::vector<SavedSession> sessions;
-    std::size_t damaged = 0;
-    const auto loaded = store_->load_all(table, [&](std::string_view, std::string_view value) {
+    std::vector<std::string> damaged;
+    const auto loaded = store_->load_all(table, [&](std::string_view key, std::string_view value) {
         if (auto saved = decode_session(value))
             sessions.push_back(std::move(*saved));
         else
-            ++damaged;
+            damaged.emplace_back(key);
     });
+    for (const std::string& key : damaged)
+        store_->erase(table, key);
     if (!loaded)
         log::error("dispatcher: the sessions of the earlier run cannot be read: {}",
                    loaded.error().message);
@@ -149,8 +151,9 @@ void SavedState::load(SessionDirectory& directory, RelayPool& pool, const Now& n
         if (!directory.find_exact(saved.session.call_id, saved.session.from_tag))
             directory.add(std::move(saved.session));
     }
-    if (damaged > 0)
-        log::warning("dispatcher: {} saved sessions cannot be read and are passed over", damaged);
+    if (!damaged.empty())
+        log::warning("dispatcher: {} saved sessions cannot be read and are passed over",
+                     damaged.size());
     if (!sessions.empty())
         log::info("dispatcher: {} sessions known from the earlier run", sessions.size());
 }

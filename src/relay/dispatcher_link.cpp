@@ -210,13 +210,20 @@ void DispatcherLink::send_letters()
 /// connection was lost is told again over the next one.
 void DispatcherLink::watch_delivery()
 {
+    if (std::exchange(watches_delivery_, true))
+        return;
     delivery_timer_.expires_after(look_for_delivery);
     delivery_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
-        if (error || !*alive || !is_open() || peer_ != Peer::old)
+        if (!*alive)
             return;
-        if (!link_->has_arrived())
-            return watch_delivery();
-        owners_.drop_told(owner_);
+        watches_delivery_ = false;
+        if (error || !is_open() || peer_ != Peer::old)
+            return;
+        owners_.drop_arrived(owner_, link_->bytes_arrived());
+        link_->flush();
+        owners_.note_sent(owner_, link_->bytes_sent());
+        if (owners_.told_count(owner_) > 0)
+            watch_delivery();
     });
 }
 

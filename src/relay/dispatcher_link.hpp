@@ -116,6 +116,7 @@ private:
     std::string out_; ///< answers of one on_bytes(), written at once
     Peer peer_ = Peer::unknown;
     bool open_ = false;
+    bool watches_delivery_ = false;
     bool stopped_ = false;
     bool acknowledges_removed_ = false; ///< the peer: protocol::feature_keep
     bool waits_for_hello_ = false;

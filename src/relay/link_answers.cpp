@@ -46,7 +46,8 @@ struct DispatcherLink::Listing {
 
 void DispatcherLink::handle(const protocol::Request& request)
 {
-    was_good_ = true;
+    // What a dispatcher says to everybody, also to a relay whose name another has.
+    was_good_ |= request.command != "sessions" && request.command != protocol::hello_word;
     if (request.command == "pong") {
         unanswered_pings_ = 0;
         return;

@@ -107,6 +107,7 @@ void Owners::set_way(Owner& owner, Letter& letter, Letter::Way way)
     };
     count(-1);
     letter.way = way;
+    letter.end = 0;
     count(1);
 }
 
@@ -135,11 +136,20 @@ void Owners::forget_call(std::string_view record_id)
         store_->erase(record_id);
 }
 
-void Owners::drop_told(Id id)
+void Owners::note_sent(Id id, std::uint64_t bytes) noexcept
+{
+    for (Letter& letter : owners_[resolve(id)].letters) {
+        if (letter.way == Letter::Way::told && letter.end == 0)
+            letter.end = bytes;
+    }
+}
+
+void Owners::drop_arrived(Id id, std::uint64_t bytes)
 {
     Owner& owner = owners_[resolve(id)];
     for (auto letter = owner.letters.begin(); owner.told > 0 && letter != owner.letters.end();) {
-        if (letter->way == Letter::Way::told)
+        const bool sent = letter->way == Letter::Way::told && letter->end != 0;
+        if (sent && letter->end <= bytes)
             letter = forget(owner, letter);
         else
             ++letter;

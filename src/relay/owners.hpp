@@ -26,6 +26,7 @@ struct Letter {
     Way way = Way::unsent;
     bool saved = false; ///< in the store
     TimePoint since{};
+    std::uint64_t end = 0; ///< of told ones: bytes of the connection up to it; 0: not known yet
 };
 
 /// The dispatchers as owners of sessions, and what waits to be told to each. A dispatcher of ours
@@ -79,8 +80,12 @@ public:
     bool acknowledge(Id id, std::string_view record_id);
     /// Nobody is to be told of that session: it was told already to who acknowledges nothing.
     void forget_call(std::string_view record_id);
-    /// Takes away what was told to a peer that acknowledges nothing, and has arrived there.
-    void drop_told(Id id);
+    std::size_t told_count(Id id) const { return owners_[resolve(id)].told; }
+    // Of a peer that acknowledges nothing.
+    /// All told ones are in the first `bytes` of the connection.
+    void note_sent(Id id, std::uint64_t bytes) noexcept;
+    /// The peer's host has the first `bytes` of the connection: takes away what was told in them.
+    void drop_arrived(Id id, std::uint64_t bytes);
     std::size_t letter_count() const noexcept { return count_; }
 
     /// Letters in memory only; save_old() looks after them.

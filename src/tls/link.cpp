@@ -50,7 +50,8 @@ public:
     void flush();
     void close();
     std::size_t backlog() const noexcept { return pending_.size() + unsent_.size() - sent_; }
-    bool has_arrived() noexcept;
+    std::uint64_t bytes_sent() const noexcept { return taken_ + unsent_.size() - sent_; }
+    std::uint64_t bytes_arrived() noexcept;
 
     net::Endpoint remote, local;
     std::optional<Engine> engine;
@@ -79,6 +80,7 @@ private:
     std::string pending_;      ///< plain bytes written and not flushed
     std::string unsent_;       ///< bytes for the wire that the socket did not take
     std::size_t sent_ = 0;     ///< of unsent_
+    std::uint64_t taken_ = 0;  ///< bytes that the socket took
     std::array<char, 16384> received_;
     bool open_ = false;
     bool finished_ = false; ///< closed, or failed and about to tell the owner
@@ -269,7 +271,9 @@ std::size_t Link::State::send_now(std::string_view bytes)
     while (taken < bytes.size() && !broken_) {
         std::error_code error;
         const std::string_view rest = bytes.substr(taken);
-        taken += socket_.send(asio::buffer(rest.data(), rest.size()), 0, error);
+        const std::size_t size = socket_.send(asio::buffer(rest.data(), rest.size()), 0, error);
+        taken += size;
+        taken_ += size;
         if (error == asio::error::would_block || error == asio::error::try_again)
             return taken;
         broken_ = static_cast<bool>(error);
@@ -277,11 +281,12 @@ std::size_t Link::State::send_now(std::string_view bytes)
     return taken;
 }
 
-bool Link::State::has_arrived() noexcept
+std::uint64_t Link::State::bytes_arrived() noexcept
 {
     int in_socket = 0;
-    return backlog() == 0 && !broken_ && !finished_ &&
-           ::ioctl(socket_.native_handle(), SIOCOUTQ, &in_socket) == 0 && in_socket == 0;
+    const bool known =
+        !broken_ && !finished_ && ::ioctl(socket_.native_handle(), SIOCOUTQ, &in_socket) == 0;
+    return known ? taken_ - static_cast<std::uint64_t>(in_socket) : 0;
 }
 
 void Link::State::wait_until_writable()
@@ -390,9 +395,14 @@ std::size_t Link::backlog() const noexcept
     return state_->backlog();
 }
 
-bool Link::has_arrived() const noexcept
+std::uint64_t Link::bytes_sent() const noexcept
 {
-    return state_->has_arrived();
+    return state_->bytes_sent();
+}
+
+std::uint64_t Link::bytes_arrived() const noexcept
+{
+    return state_->bytes_arrived();
 }
 
 void Link::close()

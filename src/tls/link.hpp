@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asio/ip/tcp.hpp>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,9 +48,12 @@ public:
     void flush();
     /// Bytes that the peer has not taken yet: a limit for who writes much.
     std::size_t backlog() const noexcept;
-    /// Whether the peer's host has acknowledged all that was written; its program need not have
-    /// read it yet.
-    bool has_arrived() const noexcept;
+    /// Bytes of the connection so far, as they are on the wire, without what is queued. Counts what
+    /// the socket has not taken yet, too.
+    std::uint64_t bytes_sent() const noexcept;
+    /// How many of these the peer's host has acknowledged; its program need not have read them yet.
+    /// 0 once the link is closed.
+    std::uint64_t bytes_arrived() const noexcept;
     /// Sends what is queued as far as the socket takes it, then closes; no further call to the
     /// owner.
     void close();

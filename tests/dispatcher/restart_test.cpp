@@ -139,7 +139,7 @@ TEST_CASE("expired sessions are known after a restart, too")
     CHECK(stage.store.tables["sessions"].empty());
 }
 
-TEST_CASE("damaged state is passed over")
+TEST_CASE("damaged state is passed over, and gone")
 {
     Stage stage;
     stage.stop();
@@ -148,6 +148,8 @@ TEST_CASE("damaged state is passed over")
     stage.store.tables["records"]["z"] = "no time";
     stage.start();
     CHECK(stage.dispatcher->session_count() == 0);
+    for (const char* const table : {"sessions", "removals"})
+        CHECK(stage.store.tables[table].empty());
 }
 
 TEST_CASE("what nobody asks for any more is given up in time")

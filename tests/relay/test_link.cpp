@@ -57,9 +57,10 @@ struct FakeRelay : RelayRequests {
 };
 
 struct Fixture {
-    explicit Fixture(DispatcherLink::Settings wanted = {})
+    explicit Fixture(DispatcherLink::Settings wanted = {},
+                     Milliseconds reconnect_delay = Milliseconds{20})
     {
-        wanted.reconnect_delay = Milliseconds{20};
+        wanted.reconnect_delay = reconnect_delay;
         wanted.hello_patience = Milliseconds{20};
         settings = wanted;
         link.emplace(io, "disp:25060", dispatcher.endpoint(), settings, relay, owners);
@@ -210,6 +211,17 @@ TEST_CASE("what was on its way to a 4.x dispatcher when the connection broke is 
     CHECK(f.dispatcher.wait_line("expired") == "expired {one}");
     CHECK(f.dispatcher.wait_line("expired") == "expired {two}");
     CHECK(f.nothing_is_left());
+}
+
+TEST_CASE("a relay that a dispatcher turns away leaves it alone for reconnect_delay")
+{
+    Fixture f({}, Seconds{3});
+    f.dispatcher.say("sessions 0\r\n\r\nhello 0\r\nname: main\r\n\r\n");
+    REQUIRE(f.dispatcher.wait_line("0 []"));
+    f.dispatcher.hang_up();
+    INFO("one whose connection was in use is back after a second");
+    CHECK_FALSE(test::run_until(
+        f.io, [&] { return f.dispatcher.connections > 1; }, Milliseconds{1500}));
 }
 
 TEST_CASE("a dispatcher of ours is known by its name and acknowledges ended sessions")

@@ -50,6 +50,29 @@ TEST_CASE("a letter stays until it is acknowledged")
     CHECK(owners.letters(id).front().record_id == "r1");
 }
 
+TEST_CASE("what was told to who acknowledges nothing goes when its bytes have arrived")
+{
+    Owners owners;
+    const auto id = owners.id_of("disp");
+    const auto tell = [&](std::string record_id) {
+        owners.put(id, std::move(record_id), "{}");
+        owners.send(id, SIZE_MAX, [](const Letter&) {});
+    };
+    tell("r1");
+    owners.note_sent(id, 100);
+    tell("r2");
+    owners.drop_arrived(id, 99);
+    CHECK(owners.told_count(id) == 2);
+    owners.drop_arrived(id, 1000);
+    INFO("of the second one nobody knows yet where it is");
+    REQUIRE(owners.letter_count() == 1);
+    CHECK(owners.letters(id).front().record_id == "r2");
+    owners.note_sent(id, 200);
+    owners.forget_sent(id);
+    owners.drop_arrived(id, 1000);
+    CHECK(owners.unsent_count(id) == 1);
+}
+
 TEST_CASE("what waits is bounded, and what does not fit is in the log")
 {
     std::vector<std::string> lines;

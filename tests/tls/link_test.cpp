@@ -106,6 +106,29 @@ TEST_CASE("what a slow peer does not take waits in the backlog and arrives in or
     CHECK(received == sent);
 }
 
+TEST_CASE("what the peer's host has is known, though more is on its way")
+{
+    SocketPair sockets;
+    RecordingOwner owner;
+    const auto link =
+        Link::start(std::move(sockets.client), Link::Side::client, nullptr, {}, owner);
+    REQUIRE(sockets.run_until([&] { return owner.opened; }));
+    CHECK(link->bytes_sent() == 0);
+    link->write("report");
+    link->flush();
+    CHECK(link->bytes_sent() == 6);
+    REQUIRE(sockets.run_until([&] { return link->bytes_arrived() == 6; }));
+    while (link->backlog() == 0) {
+        link->write(std::string(100000, 'x'));
+        link->flush();
+    }
+    CHECK(link->bytes_arrived() >= 6);
+    CHECK(link->bytes_arrived() < link->bytes_sent());
+    sockets.server.close();
+    REQUIRE(sockets.run_until([&] { return owner.closed.has_value(); }));
+    CHECK(link->bytes_arrived() == 0);
+}
+
 TEST_CASE("an owner may close and drop its link from inside a call")
 {
     const Certificates certificates;
