@@ -200,13 +200,32 @@ Result<PortPool::SlotNumber> PortPool::take(Pool& pool, TimePoint now)
     auto bound = bind_pair(pool, now);
     if (!bound && !pool.idle.empty())
         return pick_any(pool);
+    if (!bound && !pool.warm.empty()) {
+        const SlotNumber number = pool.warm.back();
+        pool.warm.pop_back();
+        drain(number);
+        return number;
+    }
     return bound;
+}
+
+/// Puts those in front that somebody still sends to behind the others: they are free since then.
+void PortPool::put_noisy_back(Pool& pool, TimePoint now)
+{
+    for (std::size_t i = 0; i < most_noisy && !pool.idle.empty(); ++i) {
+        const SlotNumber number = pool.idle.front();
+        if (!slots_[number].heard || has_rested(number, now))
+            return;
+        pool.idle.pop_front();
+        pool.idle.push_back(number);
+    }
 }
 
 /// One of those free longest, at random. A pair that somebody still sends to is left for later: he
 /// would be taken for a party of the next call.
 std::optional<PortPool::SlotNumber> PortPool::pick_rested(Pool& pool, TimePoint now)
 {
+    put_noisy_back(pool, now);
     std::array<std::size_t, choice> rested{};
     std::size_t found = 0;
     const std::size_t most = std::min(choice + most_noisy, pool.idle.size());

@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "loop.hpp"
 #include "relay/media_socket.hpp"
@@ -216,6 +217,40 @@ TEST_CASE("a pair to which somebody sent while nobody owned it is the last to be
     }
     INFO("better that one than none");
     CHECK(f.acquire()->rtp.port == one->rtp.port);
+}
+
+TEST_CASE("where nothing has rested, quiet pairs go before many that somebody sends to")
+{
+    auto limits = quick();
+    limits.rest = std::chrono::hours{1};
+    Fixture f({40000, 40040}, limits);
+    std::vector<session::PortPair> all;
+    for (int i = 0; i < 20; ++i)
+        all.push_back(*f.acquire());
+    std::set<net::Port> noisy;
+    for (const session::PortPair& pair : all)
+        f.pool->release(pair);
+    for (int i = 0; i < 16; ++i) {
+        noisy.insert(all[i].rtp.port);
+        f.pool->on_unowned({all[i].slot, ComponentKind::rtp}, BootClock::now() + Seconds{1});
+    }
+    for (int i = 0; i < 4; ++i)
+        CHECK_FALSE(noisy.contains(f.acquire()->rtp.port));
+}
+
+TEST_CASE("pairs bound ahead of need are lent before a call fails, though somebody sends to them")
+{
+    auto limits = quick();
+    limits.rest = std::chrono::hours{1};
+    limits.reserve_pairs = 4;
+    Fixture f({40000, 40008}, limits);
+    const auto first = f.acquire(); // the reserve is filled after it
+    REQUIRE(test::run_until(f.io, [&] { return f.pool->bound_pairs() == 4; }));
+    for (std::uint32_t slot = 0; slot < 4; ++slot)
+        f.pool->on_unowned({slot, ComponentKind::rtp}, BootClock::now());
+    for (int i = 0; i < 3; ++i)
+        CHECK(f.acquire());
+    CHECK_FALSE(f.acquire());
 }
 
 TEST_CASE("the descriptors that media may use are a limit, too")
