@@ -42,14 +42,17 @@ struct Books {
         directory.set_state(session, Session::State::expired, now);
         saved.save(session);
     }
-    /// As RecordDesk::put(); a relay that keeps its records brings one again for which there is no
-    /// room.
-    void put(protocol::SessionReport&& report, RecordDesk::End end, const Session* known,
+    /// As RecordDesk::put(). False: there is no room; a relay that keeps its records will be asked
+    /// for it again.
+    bool put(protocol::SessionReport&& report, RecordDesk::End end, const Session* known,
              RelayId relay, std::function<void()> durable)
     {
         const std::string record_id = report.record_id;
-        if (!records.put(std::move(report), end, known, pool.name(relay), std::move(durable)))
-            receipts.refuse(record_id);
+        const bool taken =
+            records.put(std::move(report), end, known, pool.name(relay), std::move(durable));
+        if (!taken)
+            receipts.refuse(relay, record_id);
+        return taken;
     }
     /// Its relay does not have it any more: the record is made of what is known here.
     void put_lost(const Session& session, RecordDesk::End end, const Now& now)

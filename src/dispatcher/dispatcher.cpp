@@ -193,10 +193,16 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
 {
     const Now now = read_clocks();
     books.hints.erase(report.call_id, report.from_tag);
-    Session waiting;
-    if (removals.take_waiting(relay, report, &waiting))
-        return books.put(std::move(report), RecordDesk::End::removed, &waiting, relay,
-                         std::move(durable));
+    // What a relay will bring again finds everything as it is now.
+    const bool comes_again = static_cast<bool>(durable);
+    const std::string call_id = report.call_id, from_tag = report.from_tag;
+    if (const Session* const waiting = removals.waiting(relay, call_id, from_tag)) {
+        const bool taken = books.put(std::move(report), RecordDesk::End::removed, waiting, relay,
+                                     std::move(durable));
+        if (taken || !comes_again)
+            removals.forget_waiting(relay, call_id, from_tag);
+        return;
+    }
     Session* session = books.directory.find_exact(report.call_id, report.from_tag);
     if (session && (session->relay != relay || session->state == Session::State::expired))
         session = nullptr;
@@ -204,9 +210,9 @@ void Dispatcher::State::account_expired(RelayId relay, protocol::SessionReport&&
     const bool removed_there = report.timed_out == false;
     const bool removed = removed_there || (session && session->state == Session::State::removing);
     const bool ends_dialog = session && !removed && is_answered(report) && !is_left_by_ice(report);
-    books.put(std::move(report), removed ? RecordDesk::End::removed : RecordDesk::End::timed_out,
-              session, relay, std::move(durable));
-    if (!session)
+    const auto end = removed ? RecordDesk::End::removed : RecordDesk::End::timed_out;
+    const bool taken = books.put(std::move(report), end, session, relay, std::move(durable));
+    if (!session || (!taken && comes_again))
         return;
     if (removed_there)
         return books.erase(*session);
@@ -269,6 +275,7 @@ void Dispatcher::State::do_chores()
     reconciler.clean_up(now.mono - options.cleanup_dead_relays_after, now);
     reconciler.retry();
     removals.clean_up(now.mono - options.cleanup_dead_relays_after);
+    books.receipts.ask_again();
     books.receipts.forget_before(now.mono - options.cleanup_dead_relays_after, now);
 }
 

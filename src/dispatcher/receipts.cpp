@@ -87,11 +87,21 @@ std::function<void()> Receipts::expect_removed(RelayId relay, const protocol::Se
                                 : std::function<void()>();
 }
 
-void Receipts::refuse(const std::string& record_id)
+void Receipts::refuse(RelayId relay, const std::string& record_id)
 {
     const auto found = received_.find(record_id);
-    if (found != received_.end() && !found->second.durable)
-        received_.erase(found);
+    if (found == received_.end() || found->second.durable)
+        return;
+    received_.erase(found);
+    refused_.insert(relay);
+}
+
+void Receipts::ask_again()
+{
+    for (const RelayId relay : std::exchange(refused_, {})) {
+        if (RelayPeer* const peer = pool_.peer(relay))
+            peer->tell_again();
+    }
 }
 
 void Receipts::dismiss(RelayId relay, const protocol::SessionReport& report)

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -42,7 +43,9 @@ public:
     /// ... or as the answer to a `remove`; nothing when the relay does not keep that.
     std::function<void()> expect_removed(RelayId relay, const protocol::SessionReport& report);
     /// There was no room for the record: it is one that never came.
-    void refuse(const std::string& record_id);
+    void refuse(RelayId relay, const std::string& record_id);
+    /// Asks for those records again.
+    void ask_again();
     /// No record is made of it, or there is one: the relay may forget it.
     void acknowledge(RelayId relay, const std::string& record_id);
     void dismiss(RelayId relay, const protocol::SessionReport& report);
@@ -82,6 +85,7 @@ private:
     std::deque<Remembered> remembered_;                     ///< durable ones, oldest first
     std::map<RelayId, std::vector<std::string>> to_send_;   ///< acknowledgements
     std::unordered_map<std::string, WallTime> written_off_; ///< by relay and session
+    std::set<RelayId> refused_;                             ///< who sent records without room
     bool sending_ = false;
     std::shared_ptr<int> alive_ = std::make_shared<int>();
 };

@@ -112,7 +112,7 @@ void Reconciler::take_back(RelayPeer& peer, RelayId relay, const Talk& talk,
     books_.hints.clear(relay);
     std::size_t taken = 0;
     for (const protocol::SessionReport& report : list) {
-        if (removals_.is_waiting(relay, report.call_id, report.from_tag))
+        if (removals_.waiting(relay, report.call_id, report.from_tag))
             continue;
         Session* const session = books_.directory.find_exact(report.call_id, report.from_tag);
         const bool ours = peer.is_ours() && (report.owner == our_name_ ||

@@ -182,19 +182,31 @@ void RelayLink::on_hello(std::string_view json)
         return become_known(address().to_string());
     }
     hello_ = std::move(*hello);
-    const std::string features =
-        fmt::format("{},{},{},{}", protocol::feature_pages, protocol::feature_acknowledge,
-                    protocol::feature_owners, protocol::feature_keep);
     const auto& theirs = hello_->features;
     keeps_records_ =
         std::find(theirs.begin(), theirs.end(), protocol::feature_keep) != theirs.end();
+    say_hello();
+    log::info("relay {} at {}: version {}", text::printable(hello_->name, 80),
+              address().to_string(), text::printable(hello_->version, 40));
+    become_known(hello_->name);
+}
+
+void RelayLink::say_hello()
+{
+    const std::string features =
+        fmt::format("{},{},{},{}", protocol::feature_pages, protocol::feature_acknowledge,
+                    protocol::feature_owners, protocol::feature_keep);
     request_.headers = {{"name", settings_.dispatcher_name},
                         {"version", settings_.version},
                         {"features", features}};
     send(protocol::hello_word, Nothing{});
-    log::info("relay {} at {}: version {}", text::printable(hello_->name, 80),
-              address().to_string(), text::printable(hello_->version, 40));
-    become_known(hello_->name);
+}
+
+/// Whoever hears `hello` sends what he has.
+void RelayLink::tell_again()
+{
+    if (is_ours())
+        say_hello();
 }
 
 void RelayLink::on_expired(std::string_view json)

@@ -83,6 +83,7 @@ public:
     void summary(TextHandler done) override;
     bool keeps_records() const noexcept override { return keeps_records_; }
     void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override;
+    void tell_again() override;
     void unsent_letters(CountHandler done) override;
 
 private:
@@ -99,6 +100,7 @@ private:
 
     void on_line(std::string_view line);
     void on_hello(std::string_view json);
+    void say_hello();
     void on_expired(std::string_view json);
     void on_answer(std::uint64_t seq, std::string_view text);
     void on_too_long(std::string_view beginning);

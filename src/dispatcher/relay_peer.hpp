@@ -73,6 +73,8 @@ public:
         (void)record_ids;
         done(false);
     }
+    /// Asks it to send the records again that are not acknowledged. A relay of ours only.
+    virtual void tell_again() {}
     /// How many reports of ended sessions it has for us and did not send yet. Ask only who
     /// keeps_records().
     virtual void unsent_letters(CountHandler done)

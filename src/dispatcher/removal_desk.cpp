@@ -289,23 +289,18 @@ void RemovalDesk::give_up(const std::string& key)
     forget(key);
 }
 
-bool RemovalDesk::take_waiting(RelayId relay, const protocol::SessionReport& report, Session* known)
+const Session* RemovalDesk::waiting(RelayId relay, std::string_view call_id,
+                                    std::string_view from_tag) const
 {
-    const std::string key = waiting_key(books_.pool.name(relay), report.call_id, report.from_tag);
-    const auto found = waiting_.find(key);
-    if (found == waiting_.end())
-        return false;
-    if (known)
-        *known = std::move(found->second.session);
-    forget(key);
-    return true;
+    if (waiting_.empty())
+        return nullptr;
+    const auto found = waiting_.find(waiting_key(books_.pool.name(relay), call_id, from_tag));
+    return found == waiting_.end() ? nullptr : &found->second.session;
 }
 
-bool RemovalDesk::is_waiting(RelayId relay, std::string_view call_id,
-                             std::string_view from_tag) const
+void RemovalDesk::forget_waiting(RelayId relay, std::string_view call_id, std::string_view from_tag)
 {
-    return !waiting_.empty() &&
-           waiting_.contains(waiting_key(books_.pool.name(relay), call_id, from_tag));
+    forget(waiting_key(books_.pool.name(relay), call_id, from_tag));
 }
 
 void RemovalDesk::deliver(RelayId relay)

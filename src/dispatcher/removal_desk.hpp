@@ -33,10 +33,12 @@ public:
     /// Removes what must not be at that relay; no record is made of it.
     void discard(RelayId relay, const protocol::Remove& remove);
 
-    /// Is a removal of that session still to be delivered: then a record that comes first was not
-    /// caused by a timeout. Takes it out.
-    bool take_waiting(RelayId relay, const protocol::SessionReport& report, Session* known);
-    bool is_waiting(RelayId relay, std::string_view call_id, std::string_view from_tag) const;
+    /// The session whose removal is still to be delivered; null: none. A record that comes first
+    /// was not caused by a timeout.
+    const Session* waiting(RelayId relay, std::string_view call_id,
+                           std::string_view from_tag) const;
+    /// It need not be delivered any more.
+    void forget_waiting(RelayId relay, std::string_view call_id, std::string_view from_tag);
 
     /// Sends what waits for that relay.
     void deliver(RelayId relay);

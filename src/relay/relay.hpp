@@ -47,7 +47,7 @@ public:
     session::OwnerId
     add_local_owner(std::string name,
                     std::function<void(const protocol::SessionReport&)> on_expired);
-    /// Tells it of the sessions that an earlier run has left for it.
+    /// Tells it of all sessions that ended and that it has not acknowledged, also of an earlier run.
     void tell_local_owner(session::OwnerId id);
     /// The records of these sessions are durable at that owner's, ended by themselves or removed.
     void acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids);

@@ -185,6 +185,7 @@ session::OwnerId Relay::State::add_local_owner(std::string name, OnExpired on_ex
 void Relay::State::tell_local_owner(session::OwnerId id)
 {
     const OnExpired& tell = local_owners_.at(id);
+    owners_.forget_sent(id);
     // Not in send(): an acknowledgement may come at once, and takes the letter away.
     std::vector<std::string> letters;
     owners_.send(id, SIZE_MAX, [&](const Letter& letter) { letters.push_back(letter.json); });

@@ -84,6 +84,16 @@ TEST_CASE("the relay of the same process answers at once and is known by name an
     CHECK(house.listed() == 0);
 }
 
+TEST_CASE("what is not acknowledged is told again when it is asked for")
+{
+    House house;
+    REQUIRE(house.update("one"));
+    house.relay->stop([] {});
+    REQUIRE(house.expired == std::vector<std::string>{"one"});
+    house.link->tell_again();
+    CHECK(house.expired == std::vector<std::string>{"one", "one"});
+}
+
 TEST_CASE("a list of sessions comes in pages")
 {
     House house;

@@ -87,7 +87,7 @@ struct Keeper {
 
 /// Stage, relay and an answered call that the store knows of.
 struct Scene {
-    Scene()
+    explicit Scene(dispatcher::Options options = Stage::quick()) : stage(std::move(options))
     {
         REQUIRE(relay.was_asked("letters")); // it is known: calls may come
         REQUIRE(ask(Message{}.text()) != "error");
@@ -132,6 +132,14 @@ struct Scene {
     Stage stage;
     Keeper relay{stage, "r"};
 };
+
+/// What is done from time to time is done twice a second.
+dispatcher::Options with_quick_chores()
+{
+    auto options = Stage::quick();
+    options.cleanup_expired_sessions_after = Seconds{2};
+    return options;
+}
 
 std::string removed_letter(const std::string& call_id, const std::string& record_id)
 {
@@ -293,7 +301,8 @@ TEST_CASE("a relay does not know the call that is removed, as it ended there jus
 
 TEST_CASE("a record of our relay for which there was no room is taken when it comes again")
 {
-    Scene scene;
+    const bool reconnects = GENERATE(true, false);
+    Scene scene(with_quick_chores());
     scene.stage.sink.is_full = true;
     SECTION("that of a call that expired")
     {
@@ -307,11 +316,46 @@ TEST_CASE("a record of our relay for which there was no room is taken when it co
     }
     CHECK(scene.records().empty());
     scene.stage.sink.is_full = false;
-    scene.relay.hang_up();
     scene.relay.letters = {json_of("call-1", "id-1")};
-    scene.relay.connect();
+    INFO("it is asked for, if there is no other connection before");
+    if (reconnects) {
+        scene.relay.hang_up();
+        scene.relay.connect();
+    }
     CHECK(scene.acknowledges("id-1"));
     CHECK(scene.records().size() == 1);
+}
+
+TEST_CASE("a record that comes again finds what is known of its call")
+{
+    Scene scene(with_quick_chores());
+    SECTION("that it expired, and in which dialog")
+    {
+        scene.stage.sink.is_full = true;
+        scene.relay.link->say("expired " + json_of("call-1", "id-1"));
+        scene.relay.link->settle(scene.stage);
+        CHECK(scene.stage.dispatcher->session_count() == 1);
+        scene.stage.sink.is_full = false;
+        scene.relay.letters = {json_of("call-1", "id-1")};
+        CHECK(scene.acknowledges("id-1"));
+        CHECK(scene.records().at(0).timed_out == true);
+        CHECK(scene.records().at(0).dialog_id == "1a2b:3c4d");
+        CHECK(scene.stage.dispatcher->session_count() == 0);
+    }
+    SECTION("that the proxy had removed it")
+    {
+        scene.relay.hang_up();
+        CHECK(scene.ask(remove_text()) == "removed");
+        scene.stage.sink.is_full = true;
+        scene.relay.letters = {json_of("call-1", "id-1")};
+        scene.relay.unsent = 1;
+        scene.relay.silent = true;
+        scene.relay.connect();
+        REQUIRE(scene.relay.was_asked("letters"));
+        scene.stage.sink.is_full = false;
+        CHECK(scene.acknowledges("id-1"));
+        CHECK(scene.records().at(0).timed_out == false);
+    }
 }
 
 TEST_CASE("a killed relay comes back")
