@@ -59,6 +59,10 @@ public:
     {
         return hello_ ? std::string_view(hello_->instance) : std::string_view();
     }
+    std::string_view run() const noexcept
+    {
+        return hello_ ? std::string_view(hello_->run) : std::string_view();
+    }
     /// It may be gone, and its connection does not know yet.
     bool is_silent() const noexcept;
     TimePoint accepted() const noexcept { return accepted_; }

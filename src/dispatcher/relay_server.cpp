@@ -21,15 +21,6 @@ constexpr std::size_t most_complaints = 20; ///< about strangers in the log, for
 constexpr std::size_t most_reasons = 32;
 constexpr Seconds complaints_interval{60};
 
-/// Not the relay of that connection come back, but one that has its name by mistake: each would be
-/// asked for the other's calls, and they would be lost. One that was started without its store is
-/// a stranger, too: until the old connection is known to be dead.
-bool is_namesake(const RelayLink& link, const RelayLink& old)
-{
-    return !link.instance().empty() && !old.instance().empty() &&
-           link.instance() != old.instance() && !old.is_silent();
-}
-
 } // namespace
 
 RelayServer::RelayServer(asio::io_context& io, std::shared_ptr<tls::Context> context,
@@ -108,6 +99,19 @@ void RelayServer::complain(const std::string& about_stranger)
         log::warning("relay listener: {}", about_stranger);
 }
 
+/// Not the relay of that connection come back, but one that has its name by mistake: each would be
+/// asked for the other's calls, and they would be lost. One that was started without its store is
+/// a stranger, too: until the old connection is known to be dead. And so is one that was cloned
+/// with its store, which shows when a run comes back whose place another one took.
+bool RelayServer::is_namesake(const RelayLink& link, const RelayLink& old) const
+{
+    if (link.instance().empty() || old.instance().empty() || old.is_silent())
+        return false;
+    const auto displaced = displaced_.find(link.name());
+    return link.instance() != old.instance() ||
+           (displaced != displaced_.end() && displaced->second == link.run());
+}
+
 void RelayServer::on_relay_known(RelayLink& link)
 {
     --strangers_;
@@ -121,6 +125,8 @@ void RelayServer::on_relay_known(RelayLink& link)
     if (old != links_.end()) {
         log::warning("relay {}: a new connection from {} replaces the old one from {}", link.name(),
                      link.address().to_string(), old->first->address().to_string());
+        if (!old->first->run().empty() && old->first->run() != link.run())
+            displaced_[link.name()] = old->first->run();
         drop(*old->first, Error{Error::Code::unavailable, "replaced by a new connection"});
     }
     listener_.on_connected(link);

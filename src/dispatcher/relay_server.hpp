@@ -49,6 +49,7 @@ private:
     void on_relay_gone(RelayLink& link, const Error& why) override;
     void on_relay_expired(RelayLink& link, protocol::SessionReport&& report) override;
     void drop(RelayLink& link, const Error& why);
+    bool is_namesake(const RelayLink& link, const RelayLink& old) const;
     void refuse(RelayLink& link, const std::string& namesake);
     void make_room();
     void complain(const std::string& about_stranger);
@@ -61,6 +62,8 @@ private:
     std::unordered_map<RelayLink*, std::unique_ptr<RelayLink>> links_;
     std::size_t strangers_ = 0; ///< links that have not said who they are
     std::string refused_;       ///< what was logged last: they come again and again
+    /// By the relay's name: the run of it whose place another run took last.
+    std::map<std::string, std::string> displaced_;
     TimePoint complaints_since_{};
     std::map<std::string, std::size_t> complaints_; ///< how often for which reason
 };

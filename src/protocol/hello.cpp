@@ -46,6 +46,8 @@ std::string to_json(const Hello& hello)
     append_json_string(out, hello.version);
     out += ", \"instance\": ";
     append_json_string(out, hello.instance);
+    out += ", \"run\": ";
+    append_json_string(out, hello.run);
     out += ", \"addresses\": [";
     const char* separator = "";
     for (const net::Address& address : hello.addresses) {
@@ -82,6 +84,7 @@ Result<Hello> parse_hello(std::string_view json)
     hello.name = member_text(document, "name");
     hello.version = member_text(document, "version");
     hello.instance = member_text(document, "instance");
+    hello.run = member_text(document, "run");
     if (hello.name.empty())
         return invalid("hello: no name");
     for_elements(document, "addresses", [&](const Value& element) {

@@ -34,11 +34,13 @@ namespace mediaproxy::protocol
 ///   was said before this answer; so what is missing in the list of sessions is lost.
 /// The record_id of a session is the same in its answer to `remove`, in `expired` and in
 /// `sessions`.
-/// The `instance` tells a relay that has come back from another one that has the same name.
+/// The `instance` tells a relay that has come back from another one that has the same name, the
+/// `run` from one that was cloned together with its store: a run that was over never comes again.
 struct Hello {
     std::string name; ///< of the relay
     std::string version;
     std::string instance; ///< kept over restarts as far as the relay's store is; may be empty
+    std::string run;      ///< another one after each start; may be empty
     std::vector<net::Address> addresses; ///< that media is bound to or advertised as
     std::vector<net::Family> families;   ///< served; as the numbers 4 and 6
     std::vector<std::string> features;

@@ -257,6 +257,7 @@ std::string Relay::State::hello() const
     hello.name = options_.name;
     hello.version = environment_.version;
     hello.instance = instance_;
+    hello.run = environment_.record_id_prefix;
     hello.addresses = media_addresses();
     for (const net::Address& address : ports_.addresses().bound())
         hello.families.push_back(address.family());

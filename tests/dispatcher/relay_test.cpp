@@ -281,6 +281,20 @@ TEST_CASE("a relay of ours that comes back replaces itself, not another one of i
         Relay second = Relay::ours(stage, "r", "[]", "1");
         CHECK(first.closed());
     }
+    SECTION("another one was cloned with what it knew: it shows when the first one comes back")
+    {
+        Relay first = Relay::ours(stage, "r", "[]", "1", "a");
+        Relay clone = Relay::ours(stage, "r", "[]", "1", "b");
+        CHECK(first.closed());
+        Relay again(stage);
+        again.say(Relay::hello("r", "1", "a"));
+        CHECK(again.closed());
+        INFO("the same run over another connection is no clone, nor is the next run");
+        Relay same = Relay::ours(stage, "r", "[]", "1", "b");
+        CHECK(clone.closed());
+        Relay next = Relay::ours(stage, "r", "[]", "1", "c");
+        CHECK(same.closed());
+    }
     SECTION("it was started again without what it knew, and the old connection is dead")
     {
         Relay first = Relay::ours(stage, "r", "[]", "1");

@@ -32,17 +32,19 @@ struct Relay : Client {
         relay.settle(stage);
         return relay;
     }
-    static std::string hello(const std::string& name, const std::string& instance = "")
+    static std::string hello(const std::string& name, const std::string& instance = "",
+                             const std::string& run = "")
     {
         return "hello {\"name\": \"" + name + "\", \"instance\": \"" + instance +
+               "\", \"run\": \"" + run +
                "\", \"version\": \"9\", \"addresses\": [\"198.51.100.7\"], \"families\": [4, 6]}";
     }
     /// As one of ours, up to its first page.
     static Relay ours(Stage& stage, const std::string& name, const std::string& page = "[]",
-                      const std::string& instance = "")
+                      const std::string& instance = "", const std::string& run = "")
     {
         Relay relay(stage);
-        relay.say(hello(name, instance));
+        relay.say(hello(name, instance, run));
         CHECK(relay.request() == "sessions 0\r\n\r\n");
         CHECK(relay.request() ==
               "hello 1\r\nname: dispatcher-1\r\nversion: 1.2.3\r\n"

@@ -12,11 +12,13 @@ TEST_CASE("a hello survives the way over the link")
     const Hello hello{"relay \"one\"",
                       "1.2",
                       "7-abc-r",
+                      "9-def-r",
                       {*net::Address::parse("192.0.2.1"), *net::Address::parse("2001:db8::1")},
                       {net::Family::v4, net::Family::v6},
                       {std::string(feature_pages), std::string(feature_owners)}};
     const std::string json = to_json(hello);
     CHECK(json == R"({"name": "relay \"one\"", "version": "1.2", "instance": "7-abc-r", )"
+                  R"("run": "9-def-r", )"
                   R"("addresses": ["192.0.2.1", "2001:db8::1"], "families": [4, 6], )"
                   R"("features": ["sessions-pages", "owners"]})");
     const auto read = parse_hello(json);
@@ -24,6 +26,7 @@ TEST_CASE("a hello survives the way over the link")
     CHECK(read->name == hello.name);
     CHECK(read->version == hello.version);
     CHECK(read->instance == hello.instance);
+    CHECK(read->run == hello.run);
     CHECK(read->addresses == hello.addresses);
     CHECK(read->families == hello.families);
     CHECK(read->features == hello.features);
