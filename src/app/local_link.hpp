@@ -44,7 +44,7 @@ public:
     /// The relay hands out a report once; what it keeps is the copy of the call in the store.
     bool keeps_records() const noexcept override { return true; }
     void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override;
-    void tell_again() override { relay_.tell_local_owner(owner_); }
+    void tell_again() override { relay_.tell_local_owner_again(owner_); }
     void unsent_letters(CountHandler done) override { done(std::size_t{0}); }
 
 private:

@@ -138,6 +138,11 @@ void Relay::tell_local_owner(session::OwnerId id)
     state_->tell_local_owner(id);
 }
 
+void Relay::tell_local_owner_again(session::OwnerId id)
+{
+    state_->tell_local_owner_again(id);
+}
+
 void Relay::acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids)
 {
     state_->acknowledge(owner, record_ids);

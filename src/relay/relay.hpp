@@ -47,8 +47,11 @@ public:
     session::OwnerId
     add_local_owner(std::string name,
                     std::function<void(const protocol::SessionReport&)> on_expired);
-    /// Tells it of all sessions that ended and that it has not acknowledged, also of an earlier run.
+    /// Tells it of the sessions that an earlier run has left for it.
     void tell_local_owner(session::OwnerId id);
+    /// Tells it again of the sessions that ended and that it has not acknowledged; of some of them,
+    /// of the others when it has acknowledged these.
+    void tell_local_owner_again(session::OwnerId id);
     /// The records of these sessions are durable at that owner's, ended by themselves or removed.
     void acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids);
     /// unavailable = `halting`: draining and the session is not known.

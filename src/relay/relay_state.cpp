@@ -17,6 +17,7 @@ namespace
 constexpr Milliseconds tick_interval{250};
 /// A burst of calls that end together must not hold up new ones.
 constexpr std::size_t most_ends_a_tick = 50;
+constexpr std::size_t most_told_again = 256; ///< to a dispatcher in this process, at a time
 constexpr Seconds stop_patience{1};
 constexpr Milliseconds stop_look{5};
 
@@ -182,13 +183,12 @@ session::OwnerId Relay::State::add_local_owner(std::string name, OnExpired on_ex
     return id;
 }
 
-void Relay::State::tell_local_owner(session::OwnerId id)
+void Relay::State::tell_local_owner(session::OwnerId id, std::size_t window)
 {
     const OnExpired& tell = local_owners_.at(id);
-    owners_.forget_sent(id);
     // Not in send(): an acknowledgement may come at once, and takes the letter away.
     std::vector<std::string> letters;
-    owners_.send(id, SIZE_MAX, [&](const Letter& letter) { letters.push_back(letter.json); });
+    owners_.send(id, window, [&](const Letter& letter) { letters.push_back(letter.json); });
     for (const std::string& json : letters) {
         if (const auto report = protocol::parse_report(json))
             tell(*report);
@@ -225,6 +225,14 @@ void Relay::State::acknowledge(session::OwnerId owner, const std::vector<std::st
         if (!owners_.acknowledge(owner, record_id))
             owners_.forget_call(record_id);
     }
+    if (local_owners_.contains(owner) && owners_.unsent_count(owner) > 0)
+        tell_local_owner(owner, most_told_again);
+}
+
+void Relay::State::tell_local_owner_again(session::OwnerId id)
+{
+    owners_.forget_sent(id);
+    tell_local_owner(id, most_told_again);
 }
 
 protocol::RelaySummary Relay::State::summary() const

@@ -42,7 +42,8 @@ public:
     Result<void> open();
     void start();
     session::OwnerId add_local_owner(std::string name, OnExpired on_expired);
-    void tell_local_owner(session::OwnerId id);
+    void tell_local_owner(session::OwnerId id, std::size_t window = SIZE_MAX);
+    void tell_local_owner_again(session::OwnerId id);
     void acknowledge(session::OwnerId owner, const std::vector<std::string>& record_ids);
     void drain(std::function<void()> drained);
     void stop(std::function<void()> stopped);

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <optional>
+#include <utility>
 
 using namespace mediaproxy;
 
@@ -25,6 +26,7 @@ struct House {
         link.emplace(*relay, "dispatcher",
                      [this](app::LocalLink&, const protocol::SessionReport& report) {
                          expired.push_back(report.call_id);
+                         record_ids.push_back(report.record_id);
                      });
     }
 
@@ -57,7 +59,7 @@ struct House {
     asio::io_context io{1};
     std::unique_ptr<relay::Relay> relay;
     std::optional<app::LocalLink> link;
-    std::vector<std::string> expired;
+    std::vector<std::string> expired, record_ids;
 };
 
 } // namespace
@@ -84,14 +86,24 @@ TEST_CASE("the relay of the same process answers at once and is known by name an
     CHECK(house.listed() == 0);
 }
 
-TEST_CASE("what is not acknowledged is told again when it is asked for")
+TEST_CASE("what is not acknowledged is told again when it is asked for, some at a time")
 {
+    constexpr std::size_t calls = 300, at_a_time = 256;
     House house;
-    REQUIRE(house.update("one"));
+    for (std::size_t i = 0; i < calls; ++i)
+        REQUIRE(house.update(std::to_string(i)));
     house.relay->stop([] {});
-    REQUIRE(house.expired == std::vector<std::string>{"one"});
+    REQUIRE(house.expired.size() == calls);
+    house.expired.clear();
+    house.record_ids.clear();
     house.link->tell_again();
-    CHECK(house.expired == std::vector<std::string>{"one", "one"});
+    CHECK(house.expired.size() == at_a_time);
+    for (bool done = false; !done;) {
+        const auto record_ids = std::exchange(house.record_ids, {});
+        house.link->acknowledge(record_ids, [](bool) {});
+        done = house.record_ids.empty();
+    }
+    CHECK(house.expired.size() == calls);
 }
 
 TEST_CASE("a list of sessions comes in pages")
