@@ -133,7 +133,7 @@ TEST_CASE("The loop sleeps when busy_poll has passed without work")
             std::ifstream file(path);
             std::getline(file, stat);
         }
-        asio::write(there, asio::buffer(byte));
+        asio::write(there, asio::buffer("x", 1));
     });
     app::run_core_loop(io, 15us);
     peer.join();

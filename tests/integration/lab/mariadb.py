@@ -236,7 +236,7 @@ class MariaDB(Server):
         """A trigger does, as an operator may have one."""
         self.execute(
             "DELIMITER //\nCREATE TRIGGER refuse BEFORE INSERT ON media_sessions FOR EACH ROW IF "
-            f"NEW.call_id = '{call_id}' THEN SIGNAL SQLSTATE '45000' SET message_text = "
+            f"NEW.call_id = '{call_id}' THEN SIGNAL SQLSTATE '77000' SET message_text = "
             f"'{reason}'; END IF//"
         )
 
