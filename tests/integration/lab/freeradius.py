@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A FreeRADIUS of the tests' own, on a free port; what it acknowledged can be read back."""
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -82,10 +83,16 @@ _ESCAPE = re.compile(rb'\\([0-7]{3}|.)')
 
 
 def free_udp_port():
-    """A UDP port that is free on 127.0.0.1 now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A UDP port that is free on 127.0.0.1 now, and while the server is away: neither of the system's
+    choice for others nor in a range of the relays."""
+    for port in random.sample(range(10000, 30000), 100):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("a hundred UDP ports are all taken")
 
 
 def _unescaped(match):
