@@ -189,24 +189,24 @@ Result<PortPool::SlotNumber> PortPool::take(Pool& pool, TimePoint now)
         return *rested;
     const auto warm = std::find_if(pool.warm.rbegin(), pool.warm.rend(),
                                    [&](SlotNumber number) { return has_rested(number, now); });
-    if (warm != pool.warm.rend()) {
-        const SlotNumber number = *warm;
-        pool.warm.erase(std::next(warm).base());
-        drain(number);
-        return number;
-    }
+    if (warm != pool.warm.rend())
+        return pick_warm(pool, std::next(warm).base());
     if (!pool.idle.empty() && pool.idle.size() >= limits_.most_idle_pairs)
         return pick_any(pool);
     auto bound = bind_pair(pool, now);
     if (!bound && !pool.idle.empty())
         return pick_any(pool);
-    if (!bound && !pool.warm.empty()) {
-        const SlotNumber number = pool.warm.back();
-        pool.warm.pop_back();
-        drain(number);
-        return number;
-    }
+    if (!bound && !pool.warm.empty())
+        return pick_warm(pool, std::prev(pool.warm.end()));
     return bound;
+}
+
+PortPool::SlotNumber PortPool::pick_warm(Pool& pool, std::vector<SlotNumber>::iterator which)
+{
+    const SlotNumber number = *which;
+    pool.warm.erase(which);
+    drain(number);
+    return number;
 }
 
 /// Puts those in front that somebody still sends to behind the others: they are free since then.

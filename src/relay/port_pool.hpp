@@ -75,6 +75,7 @@ private:
     Result<void> open_pair(const Pool& pool, UniqueFd& rtp, UniqueFd& rtcp);
     Result<SlotNumber> open_slot(Pool& pool, net::Port port, UniqueFd rtp, UniqueFd rtcp);
     bool has_rested(SlotNumber number, TimePoint now) const noexcept;
+    SlotNumber pick_warm(Pool& pool, std::vector<SlotNumber>::iterator which);
     void put_noisy_back(Pool& pool, TimePoint now);
     std::optional<SlotNumber> pick_rested(Pool& pool, TimePoint now);
     SlotNumber pick_any(Pool& pool);

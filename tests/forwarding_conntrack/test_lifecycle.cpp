@@ -65,30 +65,48 @@ TEST_CASE("without CAP_NET_ADMIN the back end refuses and names it")
     }
 }
 
-TEST_CASE("a sysctl that cannot be written is named with its value")
+namespace
 {
-    const Lab lab;
-    Lab::sysctl("net/netfilter/nf_conntrack_acct", "1");
-    Lab::sysctl("net/ipv4/ip_forward", "0");
+
+/// Starts the back end where `path` is read-only, and says whether it refuses as `expected` wants.
+template <class Expected>
+bool refuses_where_read_only(const std::string& path, Expected expected)
+{
     const pid_t child = fork(); // its mounts end with it
     REQUIRE(child >= 0);
     if (child == 0) {
-        if (unshare(CLONE_NEWNS) != 0 ||
-            std::system("mount --make-rprivate / && mount --bind /proc/sys /proc/sys && "
-                        "mount -o remount,bind,ro /proc/sys") != 0)
+        const std::string mounts = "f=" + path +
+                                   "; mount --make-rprivate / && "
+                                   "mount --bind $f $f && mount -o remount,bind,ro $f";
+        if (unshare(CLONE_NEWNS) != 0 || std::system(mounts.c_str()) != 0)
             _exit(2);
         try {
             PluginHost host(PLUGIN_PATH, {});
         } catch (const Refused& refused) {
-            const std::string sentence = "net/ipv4/ip_forward is 0 and must be 1, but it cannot be "
-                                         "written: Read-only file system";
-            _exit(refused.status == MP_E_DENIED && refused.what() == sentence ? 0 : 1);
+            _exit(expected(refused) ? 0 : 1);
         }
         _exit(3);
     }
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
-    CHECK(WEXITSTATUS(status) == 0);
+    REQUIRE(WIFEXITED(status));
+    INFO("the child ended with " << WEXITSTATUS(status));
+    CHECK(WEXITSTATUS(status) != 2);
+    return WEXITSTATUS(status) == 0;
+}
+
+} // namespace
+
+TEST_CASE("a sysctl that cannot be written is named with its value")
+{
+    const Lab lab;
+    Lab::sysctl("net/netfilter/nf_conntrack_acct", "1");
+    Lab::sysctl("net/ipv4/ip_forward", "0");
+    CHECK(refuses_where_read_only("/proc/sys", [](const Refused& refused) {
+        const std::string sentence = "net/ipv4/ip_forward is 0 and must be 1, but it cannot be "
+                                     "written: Read-only file system";
+        return refused.status == MP_E_DENIED && refused.what() == sentence;
+    }));
     CHECK(Lab::ask("nft list tables").empty());
 }
 
@@ -97,23 +115,9 @@ TEST_CASE("a back end that refuses its host leaves the sysctls as they were")
     const Lab lab;
     Lab::sysctl("net/netfilter/nf_conntrack_acct", "0");
     Lab::sysctl("net/ipv4/ip_forward", "0");
-    const pid_t child = fork(); // its mounts end with it
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        if (unshare(CLONE_NEWNS) != 0 ||
-            std::system("f=/proc/sys/net/ipv4/ip_forward; mount --make-rprivate / && "
-                        "mount --bind $f $f && mount -o remount,bind,ro $f") != 0)
-            _exit(2);
-        try {
-            PluginHost host(PLUGIN_PATH, {});
-        } catch (const Refused& refused) {
-            _exit(refused.status == MP_E_DENIED ? 0 : 1);
-        }
-        _exit(3);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(refuses_where_read_only("/proc/sys/net/ipv4/ip_forward", [](const Refused& refused) {
+        return refused.status == MP_E_DENIED;
+    }));
     CHECK(Lab::sysctl("net/netfilter/nf_conntrack_acct") == "0");
 }
 
