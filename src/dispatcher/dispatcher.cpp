@@ -292,6 +292,7 @@ void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit
             });
         return;
     }
+    books.receipts.send_now();
     if (relays)
         relays->close_all();
     books.saved.flush();

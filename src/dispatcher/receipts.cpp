@@ -2,7 +2,6 @@
 #include "dispatcher/receipts.hpp"
 
 #include <algorithm>
-#include <asio/post.hpp>
 #include <fmt/format.h>
 #include <utility>
 
@@ -40,8 +39,9 @@ std::string lost_key(std::string_view relay, std::string_view call_id, std::stri
 
 } // namespace
 
-Receipts::Receipts(asio::io_context& io, const RelayPool& pool, StateStore* store)
-    : io_(io), pool_(pool), store_(store)
+Receipts::Receipts(asio::io_context& io, const RelayPool& pool, StateStore* store,
+                   std::chrono::milliseconds gather)
+    : timer_(io), gather_(gather), pool_(pool), store_(store)
 {
 }
 
@@ -145,7 +145,7 @@ void Receipts::remember(const std::string& record_id, const Now& at)
 
 void Receipts::acknowledge(RelayId relay, const std::string& record_id)
 {
-    to_send_[relay].push_back(record_id);
+    to_send_[relay].insert(record_id);
     send_later();
 }
 
@@ -153,19 +153,20 @@ void Receipts::send_later()
 {
     if (std::exchange(sending_, true))
         return;
-    asio::post(io_, [this, alive = std::weak_ptr<int>(alive_)] {
-        if (alive.expired())
-            return;
-        sending_ = false;
-        send();
+    timer_.expires_after(gather_);
+    timer_.async_wait([this, alive = std::weak_ptr<int>(alive_)](const asio::error_code& error) {
+        if (!error && !alive.expired())
+            send_now();
     });
 }
 
-void Receipts::send()
+void Receipts::send_now()
 {
-    for (auto& [relay, record_ids] : std::exchange(to_send_, {})) {
+    sending_ = false;
+    timer_.cancel();
+    for (const auto& [relay, record_ids] : std::exchange(to_send_, {})) {
         RelayPeer* const peer = pool_.peer(relay);
-        auto ids = std::make_shared<std::vector<std::string>>(std::move(record_ids));
+        auto ids = std::make_shared<std::vector<std::string>>(record_ids.begin(), record_ids.end());
         const auto done = [this, alive = std::weak_ptr<int>(alive_), ids](bool heard) {
             for (std::size_t i = 0; i < ids->size() && !alive.expired(); ++i)
                 on_heard((*ids)[i], heard);

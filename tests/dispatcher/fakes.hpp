@@ -100,6 +100,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     void unsent_letters(CountHandler done) override { done(unsent); }
     void acknowledge(const std::vector<std::string>& record_ids, AcknowledgedHandler done) override
     {
+        ++acknowledgements;
         acknowledged.insert(acknowledged.end(), record_ids.begin(), record_ids.end());
         done(true);
     }
@@ -133,7 +134,7 @@ struct FakePeer : mediaproxy::dispatcher::RelayPeer {
     bool ours = true, serves_v6 = false, keeps = false;
     bool hold_updates = false, hold_removes = false, hold_summary = false;
     std::size_t load = 0, most_ports = 32, unsent = 0;
-    int next_port = 40000, lists = 0;
+    int next_port = 40000, lists = 0, acknowledgements = 0;
     std::optional<mediaproxy::Error> update_error, remove_error, list_error;
     std::vector<std::string> updates, removes, acknowledged;
     std::vector<std::pair<std::string, std::string>> last_headers;

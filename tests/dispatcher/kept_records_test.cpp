@@ -185,6 +185,19 @@ TEST_CASE("what becomes durable together is acknowledged together")
     CHECK(scene.acknowledges("id-a id-b"));
 }
 
+TEST_CASE("a dispatcher that stops acknowledges first what is durable")
+{
+    Scene scene;
+    scene.stage.sink.at_once = false;
+    scene.relay.link->say("expired " + json_of("a", "id-a"));
+    REQUIRE(scene.relay.until([&] { return scene.stage.sink.waiting.size() == 1; }));
+    scene.commit();
+    bool stopped = false;
+    scene.stage.dispatcher->stop([&] { stopped = true; });
+    CHECK(scene.acknowledges("id-a"));
+    CHECK(scene.relay.until([&] { return stopped; }));
+}
+
 TEST_CASE("the link is cut between the answer to a removal and the acknowledgement")
 {
     Scene scene;

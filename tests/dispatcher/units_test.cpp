@@ -4,6 +4,7 @@
 #include "dispatcher/hints.hpp"
 #include "dispatcher/json_text.hpp"
 #include "dispatcher/owned_request.hpp"
+#include "dispatcher/receipts.hpp"
 #include "dispatcher/refusals.hpp"
 #include "dispatcher/relay_pool.hpp"
 #include "dispatcher/saved_state.hpp"
@@ -178,6 +179,33 @@ TEST_CASE("the pool chooses: active, of the family, preferred first")
     pool.choose("", net::Family::v6, chosen);
     CHECK(chosen.empty());
     CHECK(pool.connected().size() == 2);
+}
+
+TEST_CASE("acknowledgements to a relay wait for each other")
+{
+    asio::io_context io;
+    SessionDirectory directory;
+    RelayPool pool(RelayPool::Balancing::round_robin, directory);
+    FakePeer a("a"), b("b");
+    const RelayId to_a = pool.add(a, at(0).mono), to_b = pool.add(b, at(0).mono);
+    Receipts receipts(io, pool, nullptr, std::chrono::hours{1});
+    receipts.acknowledge(to_a, "id-1");
+    io.poll();
+    receipts.acknowledge(to_b, "id-2");
+    receipts.acknowledge(to_a, "id-3");
+    io.poll();
+    CHECK(a.acknowledgements + b.acknowledgements == 0);
+    receipts.send_now();
+    CHECK(a.acknowledgements == 1);
+    CHECK(a.acknowledged == std::vector<std::string>{"id-1", "id-3"});
+    CHECK(b.acknowledged == std::vector<std::string>{"id-2"});
+
+    INFO("and the next ones as well");
+    receipts.acknowledge(to_a, "id-4");
+    io.poll();
+    CHECK(a.acknowledgements == 1);
+    receipts.send_now();
+    CHECK(a.acknowledgements == 2);
 }
 
 TEST_CASE("a saved session comes back as it was")
