@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstddef>
 #include <rapidjson/document.h>
-#include <rapidjson/encodedstream.h>
 #include <rapidjson/error/en.h>
-#include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
+#include <rapidjson/stream.h>
 
 #include "base/text.hpp"
 #include "protocol/session_report.hpp"
@@ -17,26 +19,33 @@ namespace
 
 using rapidjson::Value;
 
-/// Reads members of one object; a member of another type counts as missing.
+std::string to_string(const Value& text)
+{
+    return {text.GetString(), text.GetStringLength()};
+}
+
+/// Reads members of one object; a member of another type counts as missing. Quick when they are
+/// asked for in the order in which a relay writes them.
 class ObjectReader
 {
 public:
-    explicit ObjectReader(const Value& object) : object_(object) {}
+    explicit ObjectReader(const Value& object)
+        : begin_(object.MemberBegin()), end_(object.MemberEnd()), next_(begin_)
+    {
+    }
 
-    std::string text(const char* name, std::string_view otherwise = {}) const
+    std::string text(std::string_view name, std::string_view otherwise = {})
     {
         const Value* value = find(name);
-        return value && value->IsString()
-                   ? std::string(value->GetString(), value->GetStringLength())
-                   : std::string(otherwise);
+        return value && value->IsString() ? to_string(*value) : std::string(otherwise);
     }
-    std::optional<double> real(const char* name) const
+    std::optional<double> real(std::string_view name)
     {
         const Value* value = find(name);
         return value && value->IsNumber() ? std::optional(value->GetDouble()) : std::nullopt;
     }
     /// 4.x writes some whole numbers as floats.
-    std::int64_t integer(const char* name) const
+    std::int64_t integer(std::string_view name)
     {
         const Value* value = find(name);
         if (value && value->IsInt64())
@@ -44,7 +53,7 @@ public:
         const auto number = real(name);
         return number && *number > -9e15 && *number < 9e15 ? static_cast<std::int64_t>(*number) : 0;
     }
-    std::uint64_t count(const char* name) const
+    std::uint64_t count(std::string_view name)
     {
         const Value* value = find(name);
         if (value && value->IsUint64())
@@ -52,30 +61,40 @@ public:
         const std::int64_t number = integer(name);
         return number > 0 ? static_cast<std::uint64_t>(number) : 0;
     }
-    std::optional<bool> boolean(const char* name) const
+    std::optional<bool> boolean(std::string_view name)
     {
         const Value* value = find(name);
         return value && value->IsBool() ? std::optional(value->GetBool()) : std::nullopt;
     }
-    const Value* find(const char* name) const
+    const Value* find(std::string_view name)
     {
-        const auto found = object_.FindMember(name);
-        return found == object_.MemberEnd() ? nullptr : &found->value;
+        const auto is_it = [name](const auto& member) {
+            return std::string_view(member.name.GetString(), member.name.GetStringLength()) == name;
+        };
+        if (next_ == end_ || !is_it(*next_)) {
+            const auto found = std::find_if(begin_, end_, is_it);
+            if (found == end_)
+                return nullptr;
+            next_ = found;
+        }
+        return &next_++->value;
     }
 
 private:
-    const Value& object_;
+    Value::ConstMemberIterator begin_, end_, next_;
 };
 
-std::uint64_t difference(std::uint64_t all, std::uint64_t part) noexcept
+Traffic difference(const Traffic& all, const Traffic& part) noexcept
 {
-    return all > part ? all - part : 0;
+    return {all.packets > part.packets ? all.packets - part.packets : 0,
+            all.bytes > part.bytes ? all.bytes - part.bytes : 0};
 }
 
 StreamReport read_stream(const Value& object)
 {
-    const ObjectReader in(object);
+    ObjectReader in(object);
     StreamReport stream;
+    Traffic caller, callee;
     stream.media_type = in.text("media_type");
     stream.status = in.text("status");
     stream.timeout_wait = in.integer("timeout_wait");
@@ -84,18 +103,20 @@ StreamReport read_stream(const Value& object)
     stream.start_time = in.integer("start_time");
     stream.end_time = in.integer("end_time");
     stream.post_dial_delay = in.real("post_dial_delay");
-    stream.rtcp_from_caller = {in.count("caller_rtcp_packets"), in.count("caller_rtcp_bytes")};
-    stream.rtcp_from_callee = {in.count("callee_rtcp_packets"), in.count("callee_rtcp_bytes")};
-    stream.rtp_from_caller = {
-        difference(in.count("caller_packets"), stream.rtcp_from_caller.packets),
-        difference(in.count("caller_bytes"), stream.rtcp_from_caller.bytes)};
-    stream.rtp_from_callee = {
-        difference(in.count("callee_packets"), stream.rtcp_from_callee.packets),
-        difference(in.count("callee_bytes"), stream.rtcp_from_callee.bytes)};
+    caller.bytes = in.count("caller_bytes");
+    callee.bytes = in.count("callee_bytes");
+    caller.packets = in.count("caller_packets");
+    callee.packets = in.count("callee_packets");
     stream.caller_local = in.text("caller_local", "Unknown");
     stream.callee_local = in.text("callee_local", "Unknown");
     stream.caller_remote = in.text("caller_remote", "Unknown");
     stream.callee_remote = in.text("callee_remote", "Unknown");
+    stream.rtcp_from_caller.bytes = in.count("caller_rtcp_bytes");
+    stream.rtcp_from_callee.bytes = in.count("callee_rtcp_bytes");
+    stream.rtcp_from_caller.packets = in.count("caller_rtcp_packets");
+    stream.rtcp_from_callee.packets = in.count("callee_rtcp_packets");
+    stream.rtp_from_caller = difference(caller, stream.rtcp_from_caller);
+    stream.rtp_from_callee = difference(callee, stream.rtcp_from_callee);
     stream.created_at = in.real("created_at");
     return stream;
 }
@@ -104,30 +125,20 @@ Result<SessionReport> read_report(const Value& object)
 {
     if (!object.IsObject())
         return invalid("session statistics are not a JSON object");
-    const ObjectReader in(object);
+    ObjectReader in(object);
     SessionReport report;
     report.call_id = in.text("call_id");
     report.from_tag = in.text("from_tag");
     if (report.call_id.empty() || report.from_tag.empty())
         return invalid("session statistics without call_id or from_tag");
     report.from_uri = in.text("from_uri");
-    report.to_uri = in.text("to_uri");
     report.to_tag = in.text("to_tag");
+    report.to_uri = in.text("to_uri");
     report.start_time = in.real("start_time");
     report.duration = in.integer("duration");
     report.caller_ua = in.text("caller_ua", "Unknown");
     report.callee_ua = in.text("callee_ua", "Unknown");
     report.username = in.text("username");
-    report.answered_time = in.real("answered_time");
-    report.record_id = in.text("record_id");
-    report.relay = in.text("relay");
-    report.owner = in.text("owner");
-    report.all_streams_ice = in.boolean("all_streams_ice");
-    if (in.find("dialog_id"))
-        report.dialog_id = in.text("dialog_id");
-    report.timed_out = in.boolean("timed_out");
-    report.lost = in.boolean("lost").value_or(false);
-    report.amended = in.boolean("amended").value_or(false);
     const Value* const streams = in.find("streams");
     if (streams && streams->IsArray()) {
         report.streams.reserve(streams->Size());
@@ -137,6 +148,16 @@ Result<SessionReport> read_report(const Value& object)
             report.streams.push_back(read_stream(stream));
         }
     }
+    report.answered_time = in.real("answered_time");
+    report.record_id = in.text("record_id");
+    report.relay = in.text("relay");
+    report.owner = in.text("owner");
+    report.all_streams_ice = in.boolean("all_streams_ice");
+    if (const Value* const dialog_id = in.find("dialog_id"))
+        report.dialog_id = dialog_id->IsString() ? to_string(*dialog_id) : std::string();
+    report.timed_out = in.boolean("timed_out");
+    report.lost = in.boolean("lost").value_or(false);
+    report.amended = in.boolean("amended").value_or(false);
     return report;
 }
 
@@ -190,49 +211,68 @@ private:
     rapidjson::Document& document_;
 };
 
-/// Iterative: a deep nest of brackets must not use up the stack.
-Result<void> parse_document(rapidjson::Document& document, std::string_view json)
+/// A document in one copy of its text; what a report of few streams needs lies in the object. Big,
+/// for the stack.
+class Parsed
 {
-    constexpr unsigned flags =
-        rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
-    rapidjson::ParseResult outcome;
-    const auto build = [&](rapidjson::Document& target) {
-        rapidjson::MemoryStream bytes(json.data(), json.size());
-        rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
-        Builder builder(target);
-        outcome = rapidjson::Reader().Parse<flags>(stream, builder);
-        return !outcome.IsError();
-    };
-    document.Populate(build);
-    if (!outcome.IsError())
-        return {};
-    if (outcome.Code() == rapidjson::kParseErrorTermination ||
-        outcome.Code() == rapidjson::kParseErrorNumberTooBig)
-        return invalid("session statistics with a number beyond all measure");
-    return invalid(std::string("not JSON: ") + rapidjson::GetParseError_En(outcome.Code()) + ": " +
-                   text::printable(json, 60));
-}
+public:
+    /// `json` is borrowed.
+    explicit Parsed(std::string_view json) : json_(json), text_(json) {}
+    Parsed(const Parsed&) = delete;
+    Parsed& operator=(const Parsed&) = delete;
+
+    /// Iterative: a deep nest of brackets must not use up the stack.
+    Result<void> parse()
+    {
+        constexpr unsigned flags = rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag |
+                                   rapidjson::kParseNumbersAsStringsFlag;
+        rapidjson::ParseResult outcome;
+        const auto build = [&](rapidjson::Document& target) {
+            rapidjson::InsituStringStream stream(text_.data());
+            Builder builder(target);
+            outcome = rapidjson::Reader(nullptr, 1024).Parse<flags>(stream, builder);
+            return !outcome.IsError();
+        };
+        document_.Populate(build);
+        if (!outcome.IsError())
+            return {};
+        if (outcome.Code() == rapidjson::kParseErrorTermination ||
+            outcome.Code() == rapidjson::kParseErrorNumberTooBig)
+            return invalid("session statistics with a number beyond all measure");
+        return invalid(std::string("not JSON: ") + rapidjson::GetParseError_En(outcome.Code()) +
+                       ": " + text::printable(json_, 60));
+    }
+    const Value& root() const noexcept { return document_; }
+
+private:
+    std::string_view json_;
+    std::string text_;
+    alignas(std::max_align_t) std::array<char, 8192> memory_;
+    rapidjson::MemoryPoolAllocator<> allocator_{memory_.data(), memory_.size()};
+    rapidjson::Document document_{&allocator_, 4096};
+};
 
 } // namespace
 
 Result<SessionReport> parse_report(std::string_view json)
 {
-    rapidjson::Document document;
-    if (auto parsed = parse_document(document, json); !parsed)
+    Parsed document(json);
+    if (auto parsed = document.parse(); !parsed)
         return std::move(parsed).error();
-    return read_report(document);
+    return read_report(document.root());
 }
 
 Result<std::vector<SessionReport>> parse_reports(std::string_view json)
 {
-    rapidjson::Document document;
-    if (auto parsed = parse_document(document, json); !parsed)
+    Parsed document(json);
+    if (auto parsed = document.parse(); !parsed)
         return std::move(parsed).error();
-    if (!document.IsArray())
+    const Value& root = document.root();
+    if (!root.IsArray())
         return invalid("a list of sessions is not a JSON array: " + text::printable(json, 60));
     std::vector<SessionReport> reports;
-    reports.reserve(document.Size());
-    for (const Value& element : document.GetArray()) {
+    reports.reserve(root.Size());
+    for (const Value& element : root.GetArray()) {
         auto report = read_report(element);
         if (!report)
             return std::move(report).error();

@@ -72,6 +72,37 @@ TEST_CASE("a report survives being written and read")
     CHECK(to_json(report).find("\"start_time\": null") != std::string::npos);
 }
 
+TEST_CASE("members are understood in any order")
+{
+    const auto report = parse_report(
+        R"({"record_id": "r", "streams": [{"callee_rtcp_packets": 1, "callee_rtcp_bytes": 100,)"
+        R"( "callee_packets": 3, "callee_bytes": 300, "caller_codec": "G711u", "status": "closed",)"
+        R"( "media_type": "audio"}], "duration": 7, "dialog_id": null, "from_tag": "f",)"
+        R"( "unknown": {"call_id": "of something else"}, "call_id": "c\u00e9\n"})");
+    REQUIRE(report);
+    CHECK(report->call_id == "c\xc3\xa9\n");
+    CHECK(report->from_tag == "f");
+    CHECK(report->duration == 7);
+    CHECK(report->dialog_id == "");
+    CHECK(report->record_id == "r");
+    REQUIRE(report->streams.size() == 1);
+    CHECK(report->streams[0].rtp_from_callee == Traffic{2, 200});
+    CHECK(report->streams[0].rtcp_from_callee == Traffic{1, 100});
+    CHECK(report->streams[0].caller_codec == "G711u");
+    CHECK(report->streams[0].callee_codec == "Unknown");
+}
+
+TEST_CASE("a report of many streams and long texts is read whole")
+{
+    SessionReport report = parse_report(theirs).value();
+    report.caller_ua = std::string(20000, '"');
+    report.streams.resize(32, report.streams[0]);
+    report.streams[31].caller_remote = std::string(5000, 'x');
+    const auto again = parse_report(to_json(report));
+    REQUIRE(again);
+    CHECK(to_json(*again) == to_json(report));
+}
+
 TEST_CASE("counters of 64 bits are exact")
 {
     SessionReport report = parse_report(theirs).value();
