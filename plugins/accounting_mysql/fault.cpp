@@ -25,6 +25,7 @@ constexpr unsigned of_values[] = {
     ER_CANT_AGGREGATE_3COLLATIONS,
     ER_CANT_AGGREGATE_NCOLLATIONS,
     3854,                // the same, of MySQL 8
+    3988,                // and this one
     ER_SIGNAL_EXCEPTION, // a trigger of the operator's says no
     3819,                // so does a CHECK of MySQL
 };
