@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "protocol/session_report.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -122,25 +124,38 @@ void append_counts(std::string& out, const Counts& counts)
     }
 }
 
+/// Bytes that a JSON string may not have as they are, or that are not ASCII.
+constexpr auto special_bytes = [] {
+    std::array<bool, 256> special{};
+    for (std::size_t byte = 0; byte < special.size(); ++byte)
+        special[byte] = byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\';
+    return special;
+}();
+
+bool is_special(char byte) noexcept
+{
+    return special_bytes[static_cast<unsigned char>(byte)];
+}
+
 } // namespace
 
 void append_json_string(std::string& out, std::string_view text)
 {
     static constexpr char hex[] = "0123456789abcdef";
     out += '"';
-    const bool clean = text::is_utf8(text);
     const char* plain = text.data(); // of what was not appended yet
     const char* const end = text.data() + text.size();
-    for (const char* at = plain; at != end; ++at) {
+    const char* at = std::find_if(plain, end, is_special);
+    const bool clean = at == end || text::is_utf8(text);
+    for (; at != end; at = std::find_if(at + 1, end, is_special)) {
         const auto byte = static_cast<unsigned char>(*at);
-        const bool escaped = *at == '"' || *at == '\\' || byte < 0x20 || byte == 0x7f;
-        if (!escaped && (byte < 0x80 || clean))
+        if (byte >= 0x80 && clean)
             continue;
         out.append(plain, at);
         plain = at + 1;
         if (*at == '"' || *at == '\\')
             out.append({'\\', *at});
-        else if (escaped)
+        else if (byte < 0x80)
             out.append("\\u00").append({hex[byte >> 4], hex[byte & 15]});
         else
             out += "\xef\xbf\xbd"; // U+FFFD

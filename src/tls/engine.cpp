@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tls/engine.hpp"
 
+#include <array>
 #include <fmt/format.h>
 #include <openssl/err.h>
 
@@ -69,18 +70,14 @@ Result<std::size_t> Engine::read(std::span<char> buffer)
     return failure(result);
 }
 
-Result<void> Engine::write(std::string_view plain)
+Result<std::size_t> Engine::write(std::string_view plain)
 {
-    constexpr std::size_t piece = 1 << 20; // SSL_write takes an int
-    while (!plain.empty()) {
-        ERR_clear_error();
-        const std::string_view next = plain.substr(0, piece);
-        const int result = SSL_write(ssl_.get(), next.data(), static_cast<int>(next.size()));
-        if (result <= 0)
-            return failure(result);
-        plain.remove_prefix(static_cast<std::size_t>(result));
-    }
-    return {};
+    ERR_clear_error();
+    const std::string_view next = plain.substr(0, most_written);
+    const int result = SSL_write(ssl_.get(), next.data(), static_cast<int>(next.size()));
+    if (result <= 0)
+        return failure(result);
+    return static_cast<std::size_t>(result);
 }
 
 void Engine::shutdown()
@@ -98,9 +95,12 @@ std::string_view Engine::output() const noexcept
     return size > 0 ? std::string_view(bytes, static_cast<std::size_t>(size)) : std::string_view();
 }
 
+/// BIO_reset() would clear all the memory that the BIO ever had.
 void Engine::output_taken()
 {
-    BIO_reset(out_);
+    std::array<char, 4096> taken;
+    while (BIO_read(out_, taken.data(), static_cast<int>(taken.size())) > 0)
+        continue;
 }
 
 std::vector<Passport::Attribute> Engine::peer_subject() const

@@ -29,12 +29,16 @@ public:
     Result<bool> handshake();
     /// The next plain bytes into `buffer`; 0: nothing more for now. closed() may be true then.
     Result<std::size_t> read(std::span<char> buffer);
-    Result<void> write(std::string_view plain);
+    /// Encrypts the beginning of `plain`, most_written bytes at most, into output(): it is to be
+    /// taken before more is written, or it grows. How many bytes these were.
+    Result<std::size_t> write(std::string_view plain);
+    static constexpr std::size_t most_written = 1 << 16;
     /// Puts close_notify into output().
     void shutdown();
     bool closed() const noexcept { return closed_; } ///< the peer sent close_notify
 
     std::string_view output() const noexcept;
+    /// output() is empty then.
     void output_taken();
 
     SSL* connection() const noexcept { return ssl_.get(); }

@@ -233,11 +233,18 @@ void Link::State::flush()
         pending_.clear();
         return;
     }
-    const Result<void> encrypted = engine->write(pending_);
+    std::string_view plain = pending_;
+    while (!plain.empty()) {
+        const Result<std::size_t> encrypted = engine->write(plain);
+        send_output();
+        if (!encrypted) {
+            pending_.clear();
+            fail(encrypted.error());
+            return;
+        }
+        plain.remove_prefix(*encrypted);
+    }
     pending_.clear();
-    send_output();
-    if (!encrypted)
-        fail(encrypted.error());
 }
 
 void Link::State::send_output()
