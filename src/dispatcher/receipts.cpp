@@ -145,7 +145,10 @@ void Receipts::remember(const std::string& record_id, const Now& at)
 
 void Receipts::acknowledge(RelayId relay, const std::string& record_id)
 {
-    to_send_[relay].insert(record_id);
+    const auto found = received_.find(record_id);
+    if (found != received_.end() && std::exchange(found->second.to_send, true))
+        return;
+    to_send_[relay].push_back(record_id);
     send_later();
 }
 
@@ -164,9 +167,13 @@ void Receipts::send_now()
 {
     sending_ = false;
     timer_.cancel();
-    for (const auto& [relay, record_ids] : std::exchange(to_send_, {})) {
+    for (auto& [relay, record_ids] : std::exchange(to_send_, {})) {
+        for (const std::string& record_id : record_ids) {
+            if (const auto found = received_.find(record_id); found != received_.end())
+                found->second.to_send = false;
+        }
         RelayPeer* const peer = pool_.peer(relay);
-        auto ids = std::make_shared<std::vector<std::string>>(record_ids.begin(), record_ids.end());
+        auto ids = std::make_shared<std::vector<std::string>>(std::move(record_ids));
         const auto done = [this, alive = std::weak_ptr<int>(alive_), ids](bool heard) {
             for (std::size_t i = 0; i < ids->size() && !alive.expired(); ++i)
                 on_heard((*ids)[i], heard);

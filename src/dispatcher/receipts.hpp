@@ -86,6 +86,7 @@ private:
     struct Received {
         bool durable = false;
         bool remembered = false;
+        bool to_send = false; ///< its acknowledgement waits
     };
     std::unordered_map<std::string, Received> received_;
     struct Remembered {
@@ -93,7 +94,7 @@ private:
         std::string record_id;
     };
     std::deque<Remembered> remembered_;                     ///< durable ones, oldest first
-    std::map<RelayId, std::set<std::string>> to_send_;      ///< acknowledgements
+    std::map<RelayId, std::vector<std::string>> to_send_;   ///< acknowledgements, oldest first
     std::unordered_map<std::string, WallTime> written_off_; ///< by relay and session
     std::set<RelayId> refused_;                             ///< who sent records without room
     bool sending_ = false;

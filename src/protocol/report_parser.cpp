@@ -25,7 +25,7 @@ std::string to_string(const Value& text)
 }
 
 /// Reads members of one object; a member of another type counts as missing. Quick when they are
-/// asked for in the order in which a relay writes them.
+/// asked for in the order in which a relay writes them. Of two of one name it may be either.
 class ObjectReader
 {
 public:
@@ -39,26 +39,15 @@ public:
         const Value* value = find(name);
         return value && value->IsString() ? to_string(*value) : std::string(otherwise);
     }
-    std::optional<double> real(std::string_view name)
-    {
-        const Value* value = find(name);
-        return value && value->IsNumber() ? std::optional(value->GetDouble()) : std::nullopt;
-    }
+    std::optional<double> real(std::string_view name) { return real_of(find(name)); }
     /// 4.x writes some whole numbers as floats.
-    std::int64_t integer(std::string_view name)
-    {
-        const Value* value = find(name);
-        if (value && value->IsInt64())
-            return value->GetInt64();
-        const auto number = real(name);
-        return number && *number > -9e15 && *number < 9e15 ? static_cast<std::int64_t>(*number) : 0;
-    }
+    std::int64_t integer(std::string_view name) { return integer_of(find(name)); }
     std::uint64_t count(std::string_view name)
     {
-        const Value* value = find(name);
+        const Value* const value = find(name);
         if (value && value->IsUint64())
             return value->GetUint64();
-        const std::int64_t number = integer(name);
+        const std::int64_t number = integer_of(value);
         return number > 0 ? static_cast<std::uint64_t>(number) : 0;
     }
     std::optional<bool> boolean(std::string_view name)
@@ -81,6 +70,18 @@ public:
     }
 
 private:
+    static std::optional<double> real_of(const Value* value)
+    {
+        return value && value->IsNumber() ? std::optional(value->GetDouble()) : std::nullopt;
+    }
+    static std::int64_t integer_of(const Value* value)
+    {
+        if (value && value->IsInt64())
+            return value->GetInt64();
+        const auto number = real_of(value);
+        return number && *number > -9e15 && *number < 9e15 ? static_cast<std::int64_t>(*number) : 0;
+    }
+
     Value::ConstMemberIterator begin_, end_, next_;
 };
 
