@@ -170,9 +170,13 @@ void Reconciler::settle(RelayId relay, const std::vector<Missing>& missing)
 
 void Reconciler::lose(Session& session, const Now& now)
 {
-    books_.put_lost(session, RecordDesk::End::timed_out, now);
+    const bool removed = removals_.waiting(session.relay, session.call_id, session.from_tag);
+    books_.put_lost(session, removed ? RecordDesk::End::removed : RecordDesk::End::timed_out, now);
     books_.expire(session, now);
-    lost_(session);
+    if (removed) // by a remove whose meaning only the relay could have told
+        removals_.forget_waiting(session.relay, session.call_id, session.from_tag);
+    else
+        lost_(session);
 }
 
 void Reconciler::clean_up(TimePoint limit, const Now& now)

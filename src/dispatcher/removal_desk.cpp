@@ -31,6 +31,16 @@ bool goes_on(const protocol::SessionReport& report)
     });
 }
 
+/// False: it names another callee's tag than the one that we heard of first. That may be a fork
+/// that answered too late, whose call goes on, or the one that answered after all: only the relay
+/// knows.
+bool is_meant(const Session& session, const protocol::Remove& remove)
+{
+    const std::string_view callee =
+        remove.from_tag == session.from_tag ? remove.to_tag : remove.from_tag;
+    return callee.empty() || session.to_tag.empty() || callee == session.to_tag;
+}
+
 /// What a report tells beyond what we know, for the next record of the same session.
 protocol::Remove remove_of(const Session& session)
 {
@@ -53,13 +63,13 @@ void RemovalDesk::load(const Now& now)
     std::vector<std::string> damaged;
     const auto load = [&](std::string_view key, std::string_view value) {
         auto saved = decode_session(value.substr(std::min<std::size_t>(1, value.size())));
-        if (!saved) {
+        if (!saved || !Waiting::known(value.front())) {
             damaged.emplace_back(key);
             return;
         }
         saved->session.relay = books_.pool.know(saved->relay, now.mono);
-        const bool wanted = value.front() == 'w';
-        waiting_[std::string(key)] = {std::move(saved->session), wanted, false, false, now.mono};
+        const auto what = static_cast<Waiting::What>(value.front());
+        waiting_[std::string(key)] = {std::move(saved->session), what, false, false, now.mono};
     };
     if (auto loaded = books_.store->load_all(table, load); !loaded)
         log::error("dispatcher: removals of the earlier run cannot be read: {}",
@@ -87,20 +97,26 @@ void RemovalDesk::handle(const protocol::Remove& remove, Ticket ticket)
         return ask(*peer, Purpose::hinted, relay, remove, 0, ticket);
     }
     const Now now = read_clocks();
+    books_.refusals.on_removed(*session, now.mono);
     if (session->state != Session::State::active) {
         if (session->state == Session::State::expired)
             books_.erase(*session);
         return server_.answer(ticket, protocol::answer_removed);
     }
-    books_.refusals.on_removed(*session, now.mono);
     RelayPeer* const peer = books_.pool.peer(session->relay);
+    const bool meant = is_meant(*session, remove);
     if (!peer) {
-        Session gone = *session;
-        books_.erase(*session);
-        keep(std::move(gone), true, now);
+        if (meant) {
+            Session gone = *session;
+            books_.erase(*session);
+            keep(std::move(gone), Waiting::What::ended, now);
+        } else {
+            keep_question(*session, remove, now);
+        }
         return server_.answer(ticket, protocol::answer_removed);
     }
-    books_.directory.set_state(*session, Session::State::removing, now);
+    if (meant)
+        books_.directory.set_state(*session, Session::State::removing, now);
     // A silent relay shall not hold up the proxy: its record is written when it comes.
     if (peer->state() == RelayPeer::State::unresponsive)
         server_.answer(std::exchange(ticket, Ticket{}), protocol::answer_removed);
@@ -129,7 +145,16 @@ void RemovalDesk::keep_unwanted(RelayId relay, const protocol::Remove& remove)
     session.from_tag = remove.from_tag;
     session.to_tag = remove.to_tag;
     session.relay = relay;
-    keep(std::move(session), false, read_clocks());
+    keep(std::move(session), Waiting::What::unwanted, read_clocks());
+}
+
+/// The session stays in the directory until its relay says what that remove meant.
+void RemovalDesk::keep_question(const Session& session, const protocol::Remove& remove,
+                                const Now& now)
+{
+    Session asked = session;
+    asked.to_tag = remove.from_tag == session.from_tag ? remove.to_tag : remove.from_tag;
+    keep(std::move(asked), Waiting::What::question, now);
 }
 
 void RemovalDesk::ask(RelayPeer& peer, Purpose purpose, RelayId relay,
@@ -225,11 +250,14 @@ void RemovalDesk::finish_session(Job& job, Result<protocol::SessionReport> resul
     bool refused = false;
     if (!result && !expired) {
         const RelayPeer* const peer = books_.pool.peer(job.relay);
+        const protocol::Remove remove{job.call_id, job.from_tag, job.to_tag};
         refused = result.error().code != Error::Code::unavailable;
+        if (!refused && !is_meant(*session, remove))
+            return keep_question(*session, remove, now);
         if (refused && !(peer && peer->keeps_records()))
             books_.put_lost(*session, RecordDesk::End::removed, now);
         else
-            keep(*session, true, now).refused = refused;
+            keep(*session, Waiting::What::ended, now).refused = refused;
     }
     books_.erase(*session);
     if (refused && is_settled(job.relay))
@@ -252,17 +280,20 @@ void RemovalDesk::finish_delivery(Job& job, Result<protocol::SessionReport> resu
             judge(job.relay);
         return;
     }
-    if (waiting.wanted) {
+    const bool question = waiting.what == Waiting::What::question;
+    if (question && goes_on(*result))
+        return forget(key);
+    if (waiting.what == Waiting::What::unwanted) {
+        books_.receipts.dismiss(job.relay, *result);
+    } else {
         auto durable = books_.receipts.expect_removed(job.relay, *result);
         books_.put(std::move(*result), RecordDesk::End::removed, &waiting.session, job.relay,
                    std::move(durable));
-    } else {
-        books_.receipts.dismiss(job.relay, *result);
     }
-    forget(key);
+    forget_waiting(job.relay, job.call_id, job.from_tag);
 }
 
-RemovalDesk::Waiting& RemovalDesk::keep(Session session, bool wanted, const Now& now)
+RemovalDesk::Waiting& RemovalDesk::keep(Session session, Waiting::What what, const Now& now)
 {
     const std::string& relay = books_.pool.name(session.relay);
     const std::string key = waiting_key(relay, session.call_id, session.from_tag);
@@ -270,8 +301,8 @@ RemovalDesk::Waiting& RemovalDesk::keep(Session session, bool wanted, const Now&
     session.expired_at = now.wall;
     session.unsaved_place.reset();
     if (books_.store)
-        books_.store->save(table, key, (wanted ? "w" : "d") + encode_session(session, relay));
-    return waiting_[key] = {std::move(session), wanted, false, false, now.mono};
+        books_.store->save(table, key, static_cast<char>(what) + encode_session(session, relay));
+    return waiting_[key] = {std::move(session), what, false, false, now.mono};
 }
 
 void RemovalDesk::forget(const std::string& key)
@@ -284,7 +315,7 @@ void RemovalDesk::forget(const std::string& key)
 void RemovalDesk::give_up(const std::string& key)
 {
     const Waiting& waiting = waiting_.at(key);
-    if (waiting.wanted)
+    if (waiting.what == Waiting::What::ended)
         books_.put_lost(waiting.session, RecordDesk::End::removed, read_clocks());
     forget(key);
 }
@@ -300,7 +331,16 @@ const Session* RemovalDesk::waiting(RelayId relay, std::string_view call_id,
 
 void RemovalDesk::forget_waiting(RelayId relay, std::string_view call_id, std::string_view from_tag)
 {
-    forget(waiting_key(books_.pool.name(relay), call_id, from_tag));
+    const std::string key = waiting_key(books_.pool.name(relay), call_id, from_tag);
+    const auto found = waiting_.find(key);
+    if (found == waiting_.end())
+        return;
+    const bool question = found->second.what == Waiting::What::question;
+    Session* const session =
+        question ? books_.directory.find_exact(call_id, found->second.session.from_tag) : nullptr;
+    if (session && session->relay == relay && session->state == Session::State::active)
+        books_.erase(*session);
+    forget(key);
 }
 
 void RemovalDesk::deliver(RelayId relay)

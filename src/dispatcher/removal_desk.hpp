@@ -5,6 +5,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -37,7 +38,7 @@ public:
     /// was not caused by a timeout.
     const Session* waiting(RelayId relay, std::string_view call_id,
                            std::string_view from_tag) const;
-    /// It need not be delivered any more.
+    /// The session ended: its removal need not be delivered any more.
     void forget_waiting(RelayId relay, std::string_view call_id, std::string_view from_tag);
 
     /// Sends what waits for that relay.
@@ -66,8 +67,17 @@ private:
         std::string call_id, from_tag, to_tag;
     };
     struct Waiting {
+        enum class What : char { // as it is in the store
+            ended = 'w',         ///< a session of the proxy's, whose record is wanted
+            unwanted = 'd',      ///< one that was discarded
+            question = 'q',      ///< perhaps ended, see is_meant(): the directory has it still
+        };
+        static bool known(char what) noexcept
+        {
+            return std::string_view("wdq").find(what) != std::string_view::npos;
+        }
         Session session;
-        bool wanted = false;  ///< its record; not that of a session that was discarded
+        What what = What::ended;
         bool asked = false;   ///< a request is under way
         bool refused = false; ///< the relay says that it does not know the session
         TimePoint since{};
@@ -79,7 +89,8 @@ private:
     void answer_when_durable(Ticket ticket);
     void finish_session(Job& job, Result<protocol::SessionReport> result);
     void finish_delivery(Job& job, Result<protocol::SessionReport> result);
-    Waiting& keep(Session session, bool wanted, const Now& now);
+    Waiting& keep(Session session, Waiting::What what, const Now& now);
+    void keep_question(const Session& session, const protocol::Remove& remove, const Now& now);
     void keep_unwanted(RelayId relay, const protocol::Remove& remove);
     void give_up(const std::string& key);
     void forget(const std::string& key);

@@ -59,6 +59,9 @@ struct UpdateDesk::Call {
     OwnedRequest kept;
     std::optional<protocol::Update> kept_update;
     std::vector<std::unique_ptr<Waiter>> waiting;
+    /// Relays that made this session too late for the request before, of which this is the
+    /// retransmission: it may be asked of them again.
+    std::vector<RelayId> unclaimed;
 };
 
 UpdateDesk::UpdateDesk(asio::io_context& io, Books& books, ProxyServer& server,
@@ -166,6 +169,7 @@ UpdateDesk::Call& UpdateDesk::open_call()
     call.open = true;
     call.session_tag.clear();
     call.candidates.clear();
+    call.unclaimed.clear();
     call.next = 0;
     call.outstanding = 0;
     call.asking = call.failed = call.concluded = call.cancelled = false;
@@ -331,6 +335,8 @@ void UpdateDesk::fail(Call& call)
 /// Lets those go on who waited for this session.
 void UpdateDesk::conclude(Call& call)
 {
+    for (const RelayId relay : std::exchange(call.unclaimed, {}))
+        discard_unused(call, relay);
     call.request = nullptr;
     call.update = nullptr;
     if (!in_the_making_.empty()) {
@@ -359,13 +365,18 @@ void UpdateDesk::on_late_answer(Call& call, RelayId relay, const Result<protocol
 {
     if (!result || call.kind != Kind::fresh)
         return;
+    const auto made = in_the_making_.find(update_of(call).call_id);
+    if (made != in_the_making_.end() && made->second != &call)
+        made->second->unclaimed.push_back(relay);
+    else
+        discard_unused(call, relay);
+}
+
+void UpdateDesk::discard_unused(Call& call, RelayId relay)
+{
     const protocol::Update& update = update_of(call);
     const Session* const session = books_.directory.find_exact(update.call_id, update.from_tag);
-    const bool used =
-        session && session->relay == relay && session->state == Session::State::active;
-    const auto made = in_the_making_.find(update.call_id);
-    const bool wanted = made != in_the_making_.end() && made->second != &call;
-    if (used || wanted)
+    if (session && session->relay == relay && session->state == Session::State::active)
         return;
     log::info("relay {}: late answer for {}: removed there", books_.pool.name(relay),
               text::printable(update.call_id, 80));

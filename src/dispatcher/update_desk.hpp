@@ -60,6 +60,8 @@ private:
     void conclude(Call& call);
     void release(Call& call);
     void on_late_answer(Call& call, RelayId relay, const Result<protocol::Ports>& result);
+    /// Removes what was made there, unless it became the session.
+    void discard_unused(Call& call, RelayId relay);
     void on_attempt_due(std::uint64_t token);
     Session* record_success(Call& call, RelayId relay);
 

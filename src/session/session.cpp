@@ -68,7 +68,11 @@ Session::Message Session::understand(const protocol::Update& update) const
     // A script that sets signaling_ip leaves the caller's value on the callee's replies.
     const protocol::Signaling& told = update.signaling;
     const bool is_callers = told.source && told.source == signaling_.caller;
-    const Party source = is_callers ? Party::caller : message.speaker();
+    // So does a pair: on a reply that begins the session it is that of the request before it.
+    const bool is_requests = !request && told.destination && !signaling_.caller;
+    const Party source = is_callers    ? Party::caller
+                         : is_requests ? other(message.speaker())
+                                       : message.speaker();
     message.signaling[source] = told.source;
     message.signaling[other(source)] = told.destination;
     return message;
@@ -246,16 +250,30 @@ void Session::drop_traceless() noexcept
 
 // Timers.
 
-TimePoint Session::answer_deadline() const noexcept
+bool Session::waits_for_answer(const Stream& stream) noexcept
+{
+    return stream.alive() && stream.standing() != Stream::Standing::confirmed;
+}
+
+/// Of a stream without a final answer: what was offered together with it shares its time.
+TimePoint Session::answer_deadline(const Stream& stream) const noexcept
 {
     TimePoint last_sign = TimePoint::min();
-    for (const auto& stream : streams_) {
-        if (stream->alive() && stream->standing() != Stream::Standing::confirmed)
-            last_sign = std::max(last_sign, stream->last_sign_of_offer());
+    for (const auto& each : streams_) {
+        if (waits_for_answer(*each) && each->offered() == stream.offered())
+            last_sign = std::max(last_sign, each->last_sign_of_offer());
     }
-    if (last_sign == TimePoint::min())
-        return TimePoint::max();
     return after(last_sign, shared_.rules.answer_timeout);
+}
+
+TimePoint Session::answer_deadline() const noexcept
+{
+    TimePoint first = TimePoint::max();
+    for (const auto& stream : streams_) {
+        if (waits_for_answer(*stream))
+            first = std::min(first, answer_deadline(*stream));
+    }
+    return first;
 }
 
 TimePoint Session::empty_deadline() const noexcept
@@ -295,25 +313,37 @@ bool Session::expire(const Now& now)
         }
         stream->forget_silent_rtcp(now.mono);
     }
-    if (answer_deadline() <= now.mono) {
-        end_unanswered(now.mono);
-        timed_out = true;
-    }
+    timed_out |= end_unanswered(now.mono);
     drop_traceless();
     if (any_alive())
         return false;
     return timed_out || empty_deadline() <= now.mono;
 }
 
-void Session::end_unanswered(TimePoint now) noexcept
+bool Session::end_unanswered(TimePoint now) noexcept
 {
-    for (const auto& stream : streams_) {
-        if (stream->standing() == Stream::Standing::proposed)
-            stream->end(Stream::End::silent, now);
-        if (stream->standing() == Stream::Standing::early)
-            stream->end(stream->does_ice() ? Stream::End::unselected_ice : Stream::End::no_traffic,
-                        now, shared_.rules.answer_timeout);
+    bool ended = false;
+    while (answer_deadline() <= now) {
+        const auto due = std::find_if(streams_.begin(), streams_.end(), [&](const auto& stream) {
+            return waits_for_answer(*stream) && answer_deadline(*stream) <= now;
+        });
+        const TimePoint offered = (*due)->offered();
+        for (const auto& stream : streams_) {
+            if (waits_for_answer(*stream) && stream->offered() == offered)
+                end_unanswered(*stream, now);
+        }
+        ended = true;
     }
+    return ended;
+}
+
+void Session::end_unanswered(Stream& stream, TimePoint now) noexcept
+{
+    if (stream.standing() == Stream::Standing::proposed)
+        stream.end(Stream::End::silent, now);
+    else
+        stream.end(stream.does_ice() ? Stream::End::unselected_ice : Stream::End::no_traffic, now,
+                   shared_.rules.answer_timeout);
 }
 
 void Session::close(TimePoint now) noexcept

@@ -113,10 +113,13 @@ private:
                                       const std::vector<std::unique_ptr<Stream>>& fresh = {}) const;
 
     // Timers.
-    TimePoint answer_deadline() const noexcept;
+    static bool waits_for_answer(const Stream& stream) noexcept;
+    TimePoint answer_deadline(const Stream& stream) const noexcept;
+    TimePoint answer_deadline() const noexcept; ///< the first of all
     TimePoint empty_deadline() const noexcept;
     TimePoint duration_deadline() const noexcept;
-    void end_unanswered(TimePoint now) noexcept;
+    bool end_unanswered(TimePoint now) noexcept; ///< whether any was due
+    void end_unanswered(Stream& stream, TimePoint now) noexcept;
 
     std::string_view part(std::uint32_t begin, std::uint32_t end) const noexcept
     {

@@ -128,6 +128,8 @@ public:
     void forget_silent_rtcp(TimePoint now) noexcept;
     /// When due() or forget_silent_rtcp() would have something to do if no packet came any more.
     TimePoint deadline() const noexcept { return std::min(next_timeout().at, rtcp_deadline()); }
+    /// When it was last offered: the same for all streams of one offer.
+    TimePoint offered() const noexcept { return offered_; }
     /// When an offer without a final answer was last heard of, by signalling or a packet.
     TimePoint last_sign_of_offer() const noexcept { return std::max(offered_, last_packet()); }
 

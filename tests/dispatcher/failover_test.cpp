@@ -129,6 +129,47 @@ TEST_CASE("all relays fail: error, and the reply of that request is left alone")
     }
 }
 
+TEST_CASE("a late twin of a call whose request came again is removed unless it became the call")
+{
+    TwoRelays stage;
+    stage.a.hold_updates = stage.b.hold_updates = true;
+    CHECK(stage.ask(Message{.media_relay = "a"}.text()) == "error"); // nobody in time
+    REQUIRE(stage.a.held.size() == 1);
+    REQUIRE(stage.b.held.size() == 1);
+    stage.b.held.clear();
+    Client client = stage.proxy();
+    client.send(Message{.media_relay = "b"}.text()); // the retransmission
+    REQUIRE(stage.run_until([&] { return stage.b.held.size() == 1; }));
+    stage.a.held[0](protocol::Ports{stage.a.answer_address, {40000}});
+    CHECK(stage.a.removes.empty()); // it may be asked next
+    SECTION("another relay has the call")
+    {
+        stage.b.held[0](protocol::Ports{stage.b.answer_address, {50000}});
+        CHECK(client.line() == "192.0.2.2 50000");
+        CHECK(stage.a.removes == std::vector<std::string>{"call-1"});
+    }
+    SECTION("the same relay has it")
+    {
+        stage.b.held[0](refused);
+        REQUIRE(stage.run_until([&] { return stage.a.held.size() == 2; }));
+        stage.a.held[1](protocol::Ports{stage.a.answer_address, {40000}});
+        CHECK(client.line() == "192.0.2.1 40000");
+        CHECK(stage.a.removes.empty());
+    }
+    CHECK(stage.dispatcher->session_count() == 1);
+}
+
+TEST_CASE("a retransmitted answer of a call that expired and was removed creates nothing")
+{
+    TwoRelays stage;
+    stage.ask(Message{.media_relay = "a"}.text());
+    stage.ask(Message{.type = "reply", .to_tag = "ttag"}.text());
+    stage.dispatcher->on_expired(stage.a, FakePeer::report("call-1", "ftag"));
+    CHECK(stage.ask(remove_text()) == "removed");
+    CHECK(stage.ask(Message{.type = "reply", .to_tag = "ttag"}.text()) == "error");
+    CHECK(stage.dispatcher->session_count() == 0);
+}
+
 TEST_CASE("a retransmitted answer of a removed call creates nothing")
 {
     TwoRelays stage;
@@ -308,6 +349,42 @@ TEST_CASE("a remove that names only another fork leaves the call")
     CHECK(client.line() == "removed");
     CHECK(stage.sink.records.empty());
     CHECK(stage.dispatcher->session_count() == 1);
+}
+
+TEST_CASE("a remove that may name only another fork leaves the call alone until the relay has said")
+{
+    TwoRelays stage;
+    stage.ask(Message{.media_relay = "a"}.text());
+    stage.ask(Message{.type = "reply", .to_tag = "ttag"}.text());
+    stage.a.hold_removes = true;
+    Client client = stage.proxy();
+    client.send(remove_text("call-1", "ftag", "fork-2"));
+    REQUIRE(stage.run_until([&] { return stage.a.held_removes.size() == 1; }));
+    CHECK(stage.ask(Message{.cseq = "2", .to_tag = "ttag"}.text()).starts_with("192.0.2.1 "));
+
+    protocol::SessionReport report = FakePeer::report("call-1", "ftag");
+    SECTION("the call goes on")
+    {
+        report.streams[0].status = "active";
+        stage.a.held_removes[0](report);
+        CHECK(client.line() == "removed");
+        CHECK(stage.sink.records.empty());
+        CHECK(stage.dispatcher->session_count() == 1);
+    }
+    SECTION("that tag was the call's after all")
+    {
+        stage.a.held_removes[0](report);
+        CHECK(client.line() == "removed");
+        CHECK(stage.sink.records.size() == 1);
+        CHECK(stage.dispatcher->session_count() == 0);
+    }
+    SECTION("the connection breaks: it is asked again later")
+    {
+        stage.a.held_removes[0](away);
+        CHECK(client.line() == "removed");
+        CHECK(stage.dispatcher->session_count() == 1);
+        CHECK(stage.store.tables["removals"].size() == 1);
+    }
 }
 
 TEST_CASE("a relay that does not know the session it is to remove has lost it")

@@ -185,6 +185,54 @@ TEST_CASE("what becomes durable together is acknowledged together")
     CHECK(scene.acknowledges("id-a id-b"));
 }
 
+TEST_CASE("a remove that may name only another fork waits for its relay, and the call with it")
+{
+    Scene scene;
+    protocol::SessionReport report = FakePeer::report("call-1", "ftag");
+    report.record_id = "id-1";
+    const std::string ended = protocol::to_json(report);
+    report.streams[0].status = "active";
+    const std::string living = protocol::to_json(report);
+    scene.relay.hang_up();
+    REQUIRE(scene.stage.run_until(
+        [&] { return scene.stage.dispatcher->status().starts_with("0 relays"); }));
+    CHECK(scene.ask(remove_text("call-1", "ftag", "fork-2")) == "removed");
+    CHECK(scene.stage.dispatcher->session_count() == 1);
+    if (GENERATE(false, true))
+        scene.kill_dispatcher();
+
+    SECTION("it goes on")
+    {
+        scene.relay.listed = scene.relay.removed = living;
+        scene.relay.connect();
+        REQUIRE(scene.relay.until([&] { return scene.stage.store.tables["removals"].empty(); }));
+        CHECK(scene.relay.asked["remove"] == 1);
+        CHECK(scene.records().empty());
+        CHECK(scene.ask(Message{.cseq = "2", .to_tag = "ttag"}.text()) != "error");
+        scene.relay.removed = ended;
+        CHECK(scene.ask(remove_text()) == "removed");
+    }
+    SECTION("that tag was the call's after all")
+    {
+        scene.relay.listed = living;
+        scene.relay.removed = ended;
+        scene.relay.connect();
+    }
+    SECTION("its record comes by itself")
+    {
+        scene.relay.letters = {removed_letter("call-1", "id-1")};
+        scene.relay.connect();
+    }
+    SECTION("the relay has lost it")
+    {
+        scene.relay.connect();
+    }
+    REQUIRE(scene.relay.until([&] { return scene.records().size() == 1; }));
+    CHECK(scene.records()[0].timed_out == false);
+    CHECK(scene.stage.dispatcher->session_count() == 0);
+    REQUIRE(scene.relay.until([&] { return scene.stage.store.tables["removals"].empty(); }));
+}
+
 TEST_CASE("a dispatcher that stops acknowledges first what is durable")
 {
     Scene scene;

@@ -134,6 +134,16 @@ TEST_CASE("all legs of a party share the local address that routes to it")
     CHECK(scene.ports.asked_toward.size() == 2);
 }
 
+TEST_CASE("the addresses of a script are the request's, also on a reply that begins the session")
+{
+    Scene scene;
+    Says says{b};
+    says.signaling = "20.1.0.9_20.2.0.9";
+    scene.reply(says); // the offer, in the 200 to an INVITE without SDP
+    CHECK(scene.ports.asked_toward == std::vector<net::Address>{*net::Address::parse("20.1.0.9"),
+                                                                *net::Address::parse("20.2.0.9")});
+}
+
 TEST_CASE("when ports run out the request fails and all is as it was")
 {
     Scene scene;

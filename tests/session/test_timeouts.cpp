@@ -259,6 +259,24 @@ TEST_CASE("an unanswered re-INVITE loses its own streams only")
     CHECK(scene.report().streams.at(0).status == "active");
 }
 
+TEST_CASE("media of an earlier offer does not keep what was offered later and never answered")
+{
+    Scene scene(short_rules());
+    const auto offered = scene.request({a});
+    const auto early = scene.early({b}); // the 200 comes without SDP
+    scene.run(1s);
+    scene.request({"image:20.1.0.2:5004:sendrecv", 2, "A", "B"}); // refused
+    CHECK(scene.ports.live() == 4);
+    const Scene::Call call{early.rtp.at(0), offered.rtp.at(0)};
+    scene.talk_for(call, 6s);
+    CHECK(scene.ports.live() == 4);
+    scene.talk_for(call, 2s);
+    CHECK(scene.ports.live() == 2);
+    REQUIRE(scene.report().streams.size() == 1);
+    CHECK(scene.report().streams[0].media_type == "audio");
+    CHECK(scene.report().streams[0].status == "active");
+}
+
 TEST_CASE("a ghost, made by a 200 that comes after the remove, ends as never started")
 {
     Scene scene(short_rules());
