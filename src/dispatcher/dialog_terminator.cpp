@@ -151,9 +151,14 @@ void DialogTerminator::on_answer(const protocol::EndDialogAnswer& answer)
         return finish("its dialog is ended by the SIP proxy");
     job.known_gone = job.known_gone || answer.verdict == Verdict::gone;
     // It shows by its answer which of the other ways it could understand.
+    const protocol::EndDialog& asked = job.ways[job.way];
+    const bool understood = answer.dialect == asked.dialect() && answer.knows_call();
+    const auto is_pointless = [&, call = asked.call](const protocol::EndDialog& way) {
+        return way.dialect() != answer.dialect || (understood && way.call != call);
+    };
     do
         ++job.way;
-    while (job.way < job.ways.size() && job.ways[job.way].dialect() != answer.dialect);
+    while (job.way < job.ways.size() && is_pointless(job.ways[job.way]));
     if (job.way < job.ways.size())
         return;
     if (job.known_gone)

@@ -40,6 +40,8 @@ public:
 
     /// The call is over; nothing is told to anybody about it.
     void end(Dialog dialog);
+    /// There are calls to end, and the proxy answers or has not been late yet.
+    bool gets_on() const noexcept { return !jobs_.empty() && !in_trouble_; }
     /// Asks no more.
     void stop();
 

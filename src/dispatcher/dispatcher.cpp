@@ -27,7 +27,8 @@ namespace
 {
 
 constexpr Milliseconds shortest_chores{100}, longest_chores{10000};
-constexpr std::chrono::milliseconds stop_patience{1000}; // above any request's deadline
+constexpr std::chrono::milliseconds stop_patience{1000};    // above any request's deadline
+constexpr std::chrono::milliseconds dialogs_patience{3000}; // for calls to be ended at the proxy
 constexpr std::chrono::milliseconds stop_interval{5};
 
 std::string absolute_path(const std::string& path, const std::string& folder)
@@ -100,7 +101,7 @@ struct Dispatcher::State final : ProxyHandler, RelayServer::Listener {
 
     void do_chores_later();
     void do_chores();
-    void wait_for_end(std::chrono::steady_clock::time_point limit, std::function<void()> stopped);
+    void wait_for_end(std::chrono::steady_clock::time_point begin, std::function<void()> stopped);
 
     Options options;
     Environment environment;
@@ -279,19 +280,24 @@ void Dispatcher::State::do_chores()
     books.receipts.forget_before(now.mono - options.cleanup_dead_relays_after, now);
 }
 
-void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point limit,
+void Dispatcher::State::wait_for_end(std::chrono::steady_clock::time_point begin,
                                      std::function<void()> stopped)
 {
-    if (proxies.open_requests() > 0 && std::chrono::steady_clock::now() < limit) {
+    const auto waited = std::chrono::steady_clock::now() - begin;
+    const bool asked = proxies.open_requests() > 0 && waited < stop_patience;
+    const bool asking = dialogs && dialogs->gets_on() && waited < dialogs_patience;
+    if (asked || asking) {
         stop_timer.expires_after(stop_interval);
         stop_timer.async_wait(
-            [this, limit, stopped = std::move(stopped),
+            [this, begin, stopped = std::move(stopped),
              alive = std::weak_ptr<bool>(alive)](const asio::error_code& error) mutable {
                 if (!error && !alive.expired())
-                    wait_for_end(limit, std::move(stopped));
+                    wait_for_end(begin, std::move(stopped));
             });
         return;
     }
+    if (dialogs)
+        dialogs->stop();
     books.receipts.send_now();
     if (relays)
         relays->close_all();
@@ -404,10 +410,8 @@ void Dispatcher::stop(std::function<void()> stopped)
         state_->relays->stop_listening();
     if (state_->management)
         state_->management->stop();
-    if (state_->dialogs)
-        state_->dialogs->stop();
     state_->chores_timer.cancel();
-    state_->wait_for_end(std::chrono::steady_clock::now() + stop_patience, std::move(stopped));
+    state_->wait_for_end(std::chrono::steady_clock::now(), std::move(stopped));
 }
 
 } // namespace mediaproxy::dispatcher

@@ -48,7 +48,8 @@ public:
     std::vector<net::Endpoint> relay_endpoints() const;
     std::vector<net::Endpoint> management_endpoints() const;
 
-    /// Stops listening, answers what is open, then calls `stopped`. The state stays in the store.
+    /// Stops listening, answers what is open and ends expired calls at the proxy while it answers,
+    /// for three seconds at most, then calls `stopped`. The state stays in the store.
     void stop(std::function<void()> stopped);
 
 private:

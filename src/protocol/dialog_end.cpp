@@ -72,6 +72,7 @@ std::vector<EndDialog> ways_of_any_proxy(const std::optional<DialogId>& id,
     std::vector<EndDialog> ways;
     if (id && id->has_entry) {
         ways.push_back({Call::kamailio, fmt::format("{}, {}", id->entry(), id->id())});
+        ways.push_back({Call::opensips, std::to_string(id->number)}); // 3.0.0 to 3.0.3
     } else {
         if (id)
             ways.push_back({Call::opensips, to_hexadecimal_dialog_id(id->number)});

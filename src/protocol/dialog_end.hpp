@@ -62,6 +62,8 @@ struct EndDialogAnswer {
     Verdict verdict = Verdict::ended;
     int code = 0;
     std::string message;
+    /// Not so when it does not know the call at all (JSON-RPC 2.0 section 5.1).
+    bool knows_call() const noexcept { return code != -32601; }
 };
 
 /// Nothing when it is no answer at all.

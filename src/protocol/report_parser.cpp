@@ -158,7 +158,6 @@ Result<SessionReport> read_report(const Value& object)
         report.dialog_id = dialog_id->IsString() ? to_string(*dialog_id) : std::string();
     report.timed_out = in.boolean("timed_out");
     report.lost = in.boolean("lost").value_or(false);
-    report.amended = in.boolean("amended").value_or(false);
     return report;
 }
 

@@ -200,8 +200,6 @@ void append_json(std::string& out, const SessionReport& report)
     object.boolean("timed_out", report.timed_out);
     if (report.lost)
         object.boolean("lost", true);
-    if (report.amended)
-        object.boolean("amended", true);
 }
 
 std::string to_json(const SessionReport& report)

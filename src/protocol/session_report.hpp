@@ -67,7 +67,6 @@ struct SessionReport {
     std::optional<std::string> dialog_id;
     std::optional<bool> timed_out;
     bool lost = false;
-    bool amended = false;
 };
 
 /// What all_streams_ice says of a call that ended by itself: media went another way, which ICE

@@ -158,6 +158,15 @@ TEST_CASE("a dialog is ended in the words that each proxy understands")
          "c",
          {{":dlg_end_dlg:\n15028991519155\n\n", "old line format"}},
          refused},
+        {"opensips-3.6.8", // as 3.0.0 to 3.0.3, which tell `entry:id`, would answer
+         ProxyKind::automatic,
+         "2007:1876867394",
+         "c",
+         {{R"({"jsonrpc": "2.0", "id": "N", "method": "dlg.end_dlg", "params": [2007, 1876867394]})",
+           "unknown method"},
+          {R"({"jsonrpc":"2.0","id":"N","method":"dlg_end_dlg","params":["8621876230466"]})",
+           "reverse hex did"}},
+         asked},
         {"opensips-2.4.11",
          ProxyKind::automatic,
          "2007:1876867394",
@@ -389,6 +398,22 @@ TEST_CASE("an answer counts by its id, not by its time")
     scene.expire("second");
     CHECK(scene.until(proxy, [&] { return proxy.questions.size() == 2; }));
     CHECK(scene.log.count(asked) == 1);
+}
+
+TEST_CASE("a dispatcher that stops ends expired calls first, if the proxy answers")
+{
+    Scene scene(telling(ProxyKind::kamailio));
+    const bool answers = GENERATE(true, false);
+    ScriptedProxy proxy(scene.proxy_path(), [answers](const std::string& question) {
+        return answers ? says_ended(question) : std::nullopt;
+    });
+    for (const char* call_id : {"a", "b", "c"})
+        scene.expire(call_id);
+    bool stopped = false;
+    scene.stage.dispatcher->stop([&] { stopped = true; });
+    REQUIRE(scene.until(proxy, [&] { return stopped; }));
+    CHECK(proxy.questions.size() == (answers ? 3 : 1));
+    CHECK(scene.log.count("3 expired calls are not ended there") == (answers ? 0 : 1));
 }
 
 TEST_CASE("a proxy that does not read is asked again later")

@@ -73,7 +73,7 @@ TEST_CASE("auto goes by the form of the id, best first")
 {
     using Datagrams = std::vector<std::string>;
     CHECK(datagrams(ProxyKind::automatic, "2007:1876867394", "a@b") ==
-          Datagrams{kamailio_call, line("8621876230466"), line("a@b")});
+          Datagrams{kamailio_call, json("8621876230466"), line("8621876230466"), line("a@b")});
     CHECK(datagrams(ProxyKind::automatic, "15028991519155", "a@b") ==
           Datagrams{json("bad.3b963b53"), json("a@b"), json("15028991519155"),
                     line("15028991519155"), line("a@b")});
