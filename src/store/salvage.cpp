@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/salvage.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -12,11 +12,10 @@
 #include <optional>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "base/unique_fd.hpp"
-#include "store/schema.hpp"
+#include "store/database.hpp"
 
 namespace mediaproxy::store
 {
@@ -28,38 +27,18 @@ namespace fs = std::filesystem;
 using Step = Statement::Step;
 
 constexpr std::size_t page_size = 4096; ///< SQLite's default, of which all our files are
-constexpr std::array side_files = {"", "-wal"};
 /// SQLite's: what is above is negative to it.
 constexpr std::uint64_t last_sequence = std::numeric_limits<std::int64_t>::max();
 
-/// The -shm file is an index that SQLite makes anew.
-Result<std::string> set_aside(const std::string& path)
-{
-    const std::time_t now = std::time(nullptr);
-    std::string name = fmt::format("{}.damaged-{:%Y%m%dT%H%M%S}", path, fmt::gmtime(now));
-    for (int more = 2; fs::exists(name); ++more)
-        name = fmt::format("{}.damaged-{:%Y%m%dT%H%M%S}-{}", path, fmt::gmtime(now), more);
-    std::error_code error;
-    for (const char* side : side_files) {
-        if (fs::exists(path + side))
-            fs::rename(path + side, name + side, error);
-        if (error)
-            return Error{Error::Code::io,
-                         path + side + ": cannot be set aside: " + error.message()};
-    }
-    fs::remove(path + "-shm", error);
-    return name;
-}
-
-/// A copy to read from: what was set aside stays as it was found.
+/// A copy to read from: the damaged file stays as it was found, whatever interrupts us.
 class Copy
 {
 public:
     static Result<Copy> of(const std::string& damaged)
     {
-        Copy copy(damaged + ".copy");
+        Copy copy(copy_name(damaged));
         std::error_code error;
-        for (const char* side : side_files) {
+        for (const char* side : {"", "-wal"}) {
             if (fs::exists(damaged + side))
                 fs::copy_file(damaged + side, copy.path_ + side, error);
             if (error)
@@ -71,11 +50,8 @@ public:
     Copy& operator=(Copy&&) = delete;
     ~Copy()
     {
-        if (path_.empty())
-            return;
-        std::error_code ignored;
-        for (const char* side : {"", "-wal", "-shm"})
-            fs::remove(path_ + side, ignored);
+        if (!path_.empty())
+            remove_database(path_);
     }
     const std::string& path() const noexcept { return path_; }
 
@@ -257,20 +233,22 @@ bool has_tables(Connection& connection)
     return count && *count == 2;
 }
 
-Result<Salvaged> salvage(const std::string& damaged, const std::string& path)
+/// Makes the new file; it is closed then, and has no WAL.
+Result<Salvaged> salvage(const std::string& damaged, const std::string& path,
+                         std::uint64_t least_sequence, const BetweenSteps& between)
 {
     Result<Copy> copy = Copy::of(damaged);
     if (!copy)
         return std::move(copy).error();
+    between();
     if (!UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640)))
         return Error{Error::Code::io, path + ": " + std::strerror(errno)};
-    Result<Connection> to = Connection::open(path);
+    Result<Database> to = Database::open(path);
     if (!to)
         return std::move(to).error();
-    if (auto made = prepare_schema(*to, path); !made)
-        return std::move(made).error();
-    if (auto whole = to->checkpoint(Connection::Checkpoint::restart); !whole)
+    if (auto whole = to->connection().checkpoint(Connection::Checkpoint::restart); !whole)
         return std::move(whole).error();
+    between();
 
     Result<Connection> from = Connection::open(copy->path(), Connection::Access::write);
     if (!from || !has_tables(*from)) {
@@ -281,32 +259,38 @@ Result<Salvaged> salvage(const std::string& damaged, const std::string& path)
         if (!from)
             return std::move(from).error();
     }
-    return ferry_all(*from, *to);
-}
-
-void put_back(const std::string& damaged, const std::string& path)
-{
-    std::error_code ignored;
-    for (const char* side : {"", "-wal", "-shm"})
-        fs::remove(path + side, ignored);
-    for (const char* side : side_files) {
-        if (fs::exists(damaged + side))
-            fs::rename(damaged + side, path + side, ignored);
-    }
+    Result<Salvaged> salvaged = ferry_all(*from, to->connection());
+    if (!salvaged)
+        return salvaged;
+    between();
+    const std::uint64_t least = std::max(least_sequence, salvaged->last_sequence);
+    if (auto raised = to->raise_sequence(least); !raised)
+        return std::move(raised).error();
+    to = Error{}; // closed; the WAL is copied and deleted, or stays when that fails
+    if (fs::exists(path + "-wal"))
+        return Error{Error::Code::io, path + ": cannot be written"};
+    between();
+    return salvaged;
 }
 
 } // namespace
 
-Result<Salvaged> set_aside_and_salvage(const std::string& path)
+Result<Salvaged> set_aside_and_salvage(const std::string& path, std::uint64_t least_sequence,
+                                       const BetweenSteps& between)
 {
-    Result<std::string> damaged = set_aside(path);
-    if (!damaged)
-        return std::move(damaged).error();
-    Result<Salvaged> salvaged = salvage(*damaged, path);
-    if (salvaged)
-        salvaged->kept_as = *damaged;
-    else
-        put_back(*damaged, path); // another time
+    const BetweenSteps step = between ? between : [] {};
+    remove_database(unfinished_name(path));
+    remove_database(copy_name(path));
+    Result<Salvaged> salvaged = salvage(path, unfinished_name(path), least_sequence, step);
+    if (!salvaged) {
+        remove_database(unfinished_name(path)); // another time
+        return salvaged;
+    }
+    step();
+    Result<std::string> name = swap_in_finished(path, step);
+    if (!name)
+        return std::move(name).error();
+    salvaged->kept_as = *std::move(name);
     return salvaged;
 }
 

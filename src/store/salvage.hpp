@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "store/swap.hpp"
 
 namespace mediaproxy::store
 {
@@ -15,8 +16,11 @@ struct Salvaged {
     std::uint64_t last_sequence = 0; ///< that the damaged file is known to have given out
 };
 
-/// Sets a damaged file aside, under a name that tells when, and makes a new one with every row that
-/// can still be read. Nobody may have the file open. Blocks for long when the file is large.
-Result<Salvaged> set_aside_and_salvage(const std::string& path);
+/// Makes a new file with every row of a damaged one that can still be read, then sets that one
+/// aside, under a name that tells when, and puts the new one in its place; sequence numbers go on
+/// from `least_sequence` at least. Until the new file is complete nothing else is touched. Nobody
+/// may have the file open. Blocks for long when the file is large.
+Result<Salvaged> set_aside_and_salvage(const std::string& path, std::uint64_t least_sequence,
+                                       const BetweenSteps& between = {});
 
 } // namespace mediaproxy::store

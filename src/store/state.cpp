@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/state.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <random>
 #include <utility>
 
@@ -62,8 +65,26 @@ Result<std::uint64_t> Store::State::begin()
     return writer_database->count_start(seconds_since_1970());
 }
 
+/// What stands at `path` then, if anything, is the whole store.
+Result<void> Store::State::settle_file()
+{
+    auto kept_as = settle_swap(path);
+    if (!kept_as)
+        return std::move(kept_as).error();
+    if (!kept_as->empty())
+        log::error("store {}: the file was damaged and is set aside as {}; what was saved from it "
+                   "is in place now, which was interrupted",
+                   path, *kept_as);
+    // SQLite would make the file itself for everybody to read.
+    if (!UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640)))
+        return Error{Error::Code::io, path + ": " + std::strerror(errno)};
+    return {};
+}
+
 Result<void> Store::State::open_databases()
 {
+    if (auto settled = in_memory() ? Result<void>() : settle_file(); !settled)
+        return settled;
     Result<Database> writes = Database::open(in_memory() ? memory_path : path);
     if (!writes)
         return std::move(writes).error();
@@ -88,13 +109,6 @@ Result<void> Store::State::open_checked()
     return opened;
 }
 
-/// In a file that nobody else has open.
-Result<void> Store::State::raise_sequence(std::uint64_t least)
-{
-    auto opened = Database::open(path);
-    return opened ? opened->raise_sequence(least) : std::move(opened).error();
-}
-
 /// When it fails there is no database to read from, which makes the writer open both anew.
 Result<void> Store::State::replace_damaged(const Error& why)
 {
@@ -102,15 +116,14 @@ Result<void> Store::State::replace_damaged(const Error& why)
     const auto held = syncer.let_go(); // until there is a WAL again that is ours
     reader_database.reset();
     writer_database.reset();
-    const auto salvaged = set_aside_and_salvage(path);
+    // Back ends remember how far they are: no number may come twice in a run.
+    const std::uint64_t ours = first_id == 0 ? 0 : first_id + (++repairs << 24);
+    const auto salvaged = set_aside_and_salvage(path, ours);
     if (!salvaged)
         return salvaged.error();
     log::error("store {}: set aside as {}; {} records and {} entries of state were saved from it",
                path, salvaged->kept_as, salvaged->records, salvaged->states);
-    // Back ends remember how far they are: no number may come twice in a run.
-    const std::uint64_t ours = first_id == 0 ? 0 : first_id + (++repairs << 24);
-    auto raised = raise_sequence(std::max(salvaged->last_sequence, ours));
-    return raised ? open_databases() : raised;
+    return open_databases();
 }
 
 /// While the daemon runs. False when that was tried already, in vain.

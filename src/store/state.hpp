@@ -30,10 +30,10 @@ struct Store::State {
     // The file. Before start(), or by the writer.
     Result<void> open();
     Result<std::uint64_t> begin();
+    Result<void> settle_file();
     Result<void> open_databases();
     Result<void> open_checked();
     Result<void> replace_damaged(const Error& why);
-    Result<void> raise_sequence(std::uint64_t least);
     bool repair(const Error& why);
     bool in_memory() const noexcept { return options.spool == Options::Spool::memory; }
 

@@ -29,10 +29,6 @@ Result<UniqueFd> lock_file(const std::string& path)
         return Error{Error::Code::io, name + ": " + std::strerror(errno)};
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
         return Error{Error::Code::unavailable, path + ": in use by another process"};
-    // SQLite would make the file itself for everybody to read.
-    const UniqueFd made(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-    if (!made)
-        return Error{Error::Code::io, path + ": " + std::strerror(errno)};
     return file;
 }
 

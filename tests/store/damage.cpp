@@ -66,6 +66,12 @@ std::vector<std::string> open_files(const fakes::TemporaryFolder& folder)
     return names;
 }
 
+std::ptrdiff_t count_files(const fakes::TemporaryFolder& folder)
+{
+    const std::filesystem::directory_iterator files(folder.path());
+    return std::distance(begin(files), end(files));
+}
+
 std::vector<std::string> set_aside(const fakes::TemporaryFolder& folder)
 {
     std::vector<std::string> names;
@@ -194,14 +200,28 @@ TEST_CASE("a damaged file for whose repair there is no room stays where it is")
     const fakes::CapturedLog log;
     const std::string path = folder / "s.sqlite";
     fill(path);
+    std::size_t room = 0;
+    SECTION("for a copy of it")
+    {
+        room = 64 * 1024;
+    }
+    SECTION("for the new one")
+    {
+        // Its WAL is longer than the file by some bytes for each of these.
+        run(path, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000) "
+                  "INSERT INTO spool (backend, record_id, body) SELECT 'y', 'many', "
+                  "hex(zeroblob(400)) FROM n");
+        room = std::filesystem::file_size(path) + page;
+    }
     overwrite(path, 0, 100);
     {
-        const fakes::FileSizeLimit full(64 * 1024);
+        const fakes::FileSizeLimit full(room);
         const auto refused = Store::open(path);
         REQUIRE_FALSE(refused);
         CHECK(refused.error().message.find(path) != std::string::npos);
     }
     CHECK(set_aside(folder).empty());
+    CHECK(count_files(folder) == 2); // the lock is the other
     const auto store = open(path);
     CHECK(waiting(*store, "x").size() == records - 1);
 }
