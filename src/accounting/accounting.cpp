@@ -2,9 +2,13 @@
 #include "accounting/accounting.hpp"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/thread.hpp"
 #include "store/clock.hpp"
 
 namespace mediaproxy::accounting
@@ -30,6 +34,58 @@ void count_in(const store::Store::Count& count, Figures& figures)
     one->oldest_age =
         std::max(one->oldest_age.value_or(Seconds{0}), std::chrono::duration_cast<Seconds>(age));
 }
+
+/// Watches over whoever waits for plugins, from another thread: even the call that cancels one may
+/// not return.
+class Patience
+{
+public:
+    explicit Patience(GiveUp give_up) : give_up_(std::move(give_up))
+    {
+        if (give_up_.act)
+            thread_ = std::thread([this] { run(); });
+    }
+    ~Patience()
+    {
+        if (!thread_.joinable())
+            return;
+        {
+            const std::lock_guard held(mutex_);
+            over_ = true;
+            wake_.notify_one();
+        }
+        thread_.join();
+    }
+    Patience(const Patience&) = delete;
+    Patience& operator=(const Patience&) = delete;
+
+    void wait_for(const std::string& instance)
+    {
+        const std::lock_guard held(mutex_);
+        instance_ = instance;
+    }
+
+private:
+    void run()
+    {
+        begin_thread("patience", Urgency::soon);
+        std::unique_lock held(mutex_);
+        if (wake_.wait_for(held, give_up_.after, [&] { return over_; }))
+            return;
+        const std::string instance = instance_;
+        held.unlock();
+        log::error("{}: still does not return {} ms after it was cancelled: its plugin hangs",
+                   instance, give_up_.after.count());
+        give_up_.act();
+    }
+
+    const GiveUp give_up_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::string instance_;
+    bool over_ = false;
+    std::thread thread_;
+};
 
 } // namespace
 
@@ -115,7 +171,7 @@ Figures Accounting::figures() const
     return figures;
 }
 
-void Accounting::stop(Milliseconds grace)
+void Accounting::stop(Milliseconds grace, GiveUp give_up)
 {
     const auto deadline = std::chrono::steady_clock::now() + grace;
     if (!queues_.empty() && grace > Milliseconds{0}) {
@@ -125,7 +181,21 @@ void Accounting::stop(Milliseconds grace)
     for (const auto& queue : queues_)
         queue->finish();
     for (const auto& queue : queues_)
-        queue->join(deadline);
+        queue->await_end(deadline);
+    Patience patience(std::move(give_up));
+    // All of them first, so that none has less time for it because of another.
+    for (const auto& queue : queues_) {
+        patience.wait_for(queue->instance());
+        queue->cancel();
+    }
+    for (const auto& queue : queues_) {
+        patience.wait_for(queue->instance());
+        queue->join();
+    }
+    for (auto& queue : queues_) {
+        patience.wait_for(queue->instance());
+        queue.reset(); // a plugin may hang in its destroy(), too
+    }
     queues_.clear();
 }
 

@@ -3,6 +3,7 @@
 
 #include <asio/io_context.hpp>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,6 +19,14 @@
 
 namespace mediaproxy::accounting
 {
+
+/// What is done about a back end that does not return after it was cancelled: a plugin that hangs
+/// cannot be waited for, nor be unloaded under its own feet.
+struct GiveUp {
+    Milliseconds after;
+    /// Called once, from a thread of its own, when that is in the log; ends the process.
+    std::function<void()> act;
+};
 
 /// Takes the report of every finished session to every accounting back end, by way of the store's
 /// spool: a record is lost neither by a crash nor by a back end that is away. [core thread]
@@ -48,8 +57,9 @@ public:
     Figures figures() const;
 
     /// Lets the back ends write what waits, for at most `grace`; then cancels them and joins their
-    /// threads. What is left stays in the spool. Blocks.
-    void stop(Milliseconds grace);
+    /// threads. What is left stays in the spool. Blocks; without `give_up` for as long as a plugin
+    /// hangs.
+    void stop(Milliseconds grace, GiveUp give_up = {});
 
 private:
     store::Store& store_;

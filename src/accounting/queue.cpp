@@ -39,8 +39,7 @@ Queue::Queue(std::unique_ptr<plugin::AccountingBackend> backend, store::Store& s
 
 Queue::~Queue()
 {
-    if (worker_.joinable())
-        join(std::chrono::steady_clock::now());
+    join();
 }
 
 void Queue::finish()
@@ -48,22 +47,32 @@ void Queue::finish()
     enter(Phase::finishing);
 }
 
-void Queue::join(Deadline deadline)
+void Queue::await_end(Deadline deadline)
 {
-    {
-        std::unique_lock held(mutex_);
-        ended_.wait_until(held, deadline, [&] { return has_ended_; });
-    }
-    enter(Phase::stopping);
-    // Again and again: the worker may have been about to enter the plugin.
     std::unique_lock held(mutex_);
-    while (!has_ended_) {
-        held.unlock();
-        backend_->cancel();
-        held.lock();
-        ended_.wait_for(held, cancel_interval, [&] { return has_ended_; });
-    }
+    ended_.wait_until(held, deadline, [&] { return has_ended_; });
+}
+
+void Queue::cancel()
+{
+    enter(Phase::stopping);
+    std::unique_lock held(mutex_);
+    if (has_ended_)
+        return;
     held.unlock();
+    backend_->cancel();
+}
+
+void Queue::join()
+{
+    if (!worker_.joinable())
+        return;
+    // Again and again: the worker may have been about to enter the plugin.
+    for (bool ended = false; !ended;) {
+        cancel();
+        std::unique_lock held(mutex_);
+        ended = ended_.wait_for(held, cancel_interval, [&] { return has_ended_; });
+    }
     worker_.join();
     store_.listen(backend_->instance(), {});
 }

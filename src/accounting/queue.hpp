@@ -50,8 +50,12 @@ public:
 
     /// Ends when the spool is empty or the back end fails.
     void finish();
-    /// Waits for that; cancels the back end at the deadline. Blocks.
-    void join(Deadline deadline);
+    /// Waits for that, until then. Blocks.
+    void await_end(Deadline deadline);
+    /// Tells the back end to return, if it has not ended.
+    void cancel();
+    /// Does so until the thread has ended. Blocks for as long as the plugin does.
+    void join();
 
 private:
     enum class Phase { running, finishing, stopping };

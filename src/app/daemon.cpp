@@ -4,9 +4,11 @@
 #include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 #include <optional>
+#include <unistd.h>
 
 #include "accounting/accounting.hpp"
 #include "app/accounting_command.hpp"
@@ -27,8 +29,11 @@ namespace mediaproxy::app
 namespace
 {
 
-constexpr Milliseconds accounting_grace{2000};
+// Together less than the TimeoutStopSec of packaging/systemd, behind which we would be killed.
 constexpr Seconds stop_deadline{6}; ///< for what a stop may wait for; then we go anyway
+constexpr Milliseconds accounting_grace{2000};
+constexpr Milliseconds cancel_patience{3000}; ///< for back ends that are told to return
+constexpr Milliseconds last_flush{2000};      ///< when they do not
 
 std::string_view to_string(config::Role role) noexcept
 {
@@ -70,6 +75,7 @@ private:
     void stop();
     void stop_dispatcher();
     void finish();
+    [[noreturn]] void leave();
 
     asio::io_context& io_;
     const config::Config config_;
@@ -101,8 +107,23 @@ Daemon::State::State(asio::io_context& io, config::Config config)
 Daemon::State::~State()
 {
     dispatcher_.reset();
+    local_link_.reset();
+    relay_.reset();
+    // All but the store is down when that is the end.
     if (accounting_)
-        accounting_->stop(accounting_grace);
+        accounting_->stop(accounting_grace, {cancel_patience, [this] { leave(); }});
+}
+
+/// While a plugin hangs. Its records are in the spool, to be written by the next start.
+void Daemon::State::leave()
+{
+    if (auto flushed = store_->flush(last_flush); !flushed) {
+        const auto unwritten = store_->unwritten();
+        log::error("store {}; {} accounting records are lost", flushed.error().message,
+                   unwritten ? unwritten->records : 0);
+    }
+    log::error("stopped without waiting for it");
+    ::_exit(EXIT_FAILURE);
 }
 
 Result<void> Daemon::State::open()

@@ -211,6 +211,52 @@ TEST_CASE("a stop does not wait for a back end that blocks, and its records surv
     CHECK(healthy.written() == ids(1, 150));
 }
 
+TEST_CASE("of a back end that does not return when it is cancelled it is said which, and given up")
+{
+    Fixture f;
+    fakes::AccountingPlugin hung, blocked;
+    SECTION("in its write()")
+    {
+        hung.hang();
+    }
+    SECTION("in the call that cancels it")
+    {
+        hung.hang_in_cancel();
+    }
+    blocked.block();
+    int given_up = 0;
+    Accounting accounting(*f.store, at_once);
+    accounting.add(hung.make(f.io, "accounting.hung"));
+    accounting.add(f.plugin.make(f.io));
+    accounting.add(blocked.make(f.io, "accounting.blocked"));
+    take(accounting, 1, 3);
+    REQUIRE(hung.wait_until([](auto& plugin) { return plugin.is_blocked(); }));
+    REQUIRE(blocked.wait_until([](auto& plugin) { return plugin.is_blocked(); }));
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.written_count() == 3; }));
+    accounting.stop(Milliseconds{1}, {Milliseconds{500}, [&] {
+                                          ++given_up;
+                                          CHECK(f.left("accounting.hung") == 3);
+                                          hung.let_go(); // the daemon would be gone now
+                                      }});
+    CHECK(given_up == 1);
+    CHECK(f.log.count("accounting.hung: still does not return 500 ms after it was cancelled") == 1);
+    CHECK(f.log.count("still does not return") == 1);
+}
+
+TEST_CASE("a back end that returns is not given up")
+{
+    Fixture f;
+    f.plugin.block();
+    Accounting accounting(*f.store, at_once);
+    accounting.add(f.plugin.make(f.io));
+    take(accounting, 1, 3);
+    REQUIRE(f.plugin.wait_until([](auto& plugin) { return plugin.is_blocked(); }));
+    bool given_up = false;
+    accounting.stop(Milliseconds{1}, {long_enough, [&] { given_up = true; }});
+    CHECK_FALSE(given_up);
+    CHECK(f.log.count("does not return") == 0);
+}
+
 TEST_CASE("a back end that cannot be loaded is logged and its records are kept for it")
 {
     Fixture f;

@@ -8,6 +8,7 @@ import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import unittest
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
 PLUGINS = os.path.abspath(os.environ["PLUGIN_DIR"])
+FAULTY = os.path.abspath(os.environ["FAULTY_PLUGIN_DIR"])
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 CERTIFICATES = SOURCE / "tls" / "make-certs"
 
@@ -218,6 +220,26 @@ class Running(Case):
         self.assertEqual(child.wait(10), 0, self.log())
         record = json.loads((self.folder / "records").read_text())
         self.assertEqual(record["call_id"], "call")
+
+    def stop_with_hung(self, name):
+        """Returns how many records are in the spool then."""
+        child = self.start(self.config(self.both(dispatcher=f'accounting = ["{name}"]'),
+                                       plugin_dir=FAULTY))
+        self.update("call", 5000)
+        self.update("call", 5002, "reply", "B")
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(20), 1, self.log())
+        self.assertIn(f"accounting.{name}: still does not return", self.log())
+        self.assertFalse((self.folder / "run" / "dispatcher.sock").exists())
+        path = self.folder / "state" / "mediaproxyd.sqlite"
+        with contextlib.closing(sqlite3.connect(path)) as spool:
+            return spool.execute("SELECT count(*) FROM spool").fetchone()[0]
+
+    def test_a_plugin_that_hangs_while_it_writes_does_not_keep_it_from_stopping(self):
+        self.assertEqual(self.stop_with_hung("hangs"), 1)
+
+    def test_nor_does_one_that_hangs_in_its_end(self):
+        self.assertEqual(self.stop_with_hung("destroy_hangs"), 0)
 
     def test_hangup_drains(self):
         child = self.start(self.config())

@@ -58,6 +58,26 @@ public:
         const std::lock_guard held(mutex_);
         blocking_ = true;
     }
+    /// And cancelling it is to no avail.
+    void hang()
+    {
+        const std::lock_guard held(mutex_);
+        blocking_ = hanging_ = true;
+    }
+    /// write() blocks until it is cancelled, but the call that does so does not return.
+    void hang_in_cancel()
+    {
+        const std::lock_guard held(mutex_);
+        blocking_ = cancel_hangs_ = true;
+    }
+    /// Neither hangs any more.
+    void let_go()
+    {
+        const std::lock_guard held(mutex_);
+        hanging_ = cancel_hangs_ = false;
+        cancelled_ = true;
+        changed_.notify_all();
+    }
     std::vector<std::string> written() const
     {
         const std::lock_guard held(mutex_);
@@ -120,7 +140,7 @@ private:
         if (self.blocking_) {
             self.blocked_ = true;
             self.changed_.notify_all();
-            self.changed_.wait(held, [&] { return self.cancelled_; });
+            self.changed_.wait(held, [&] { return self.cancelled_ && !self.hanging_; });
             std::snprintf(error->message, sizeof error->message, "cancelled");
             return MP_E_AGAIN;
         }
@@ -139,9 +159,10 @@ private:
     static void cancel(void* instance)
     {
         AccountingPlugin& self = of(instance);
-        const std::lock_guard held(self.mutex_);
+        std::unique_lock held(self.mutex_);
         self.cancelled_ = true;
         self.changed_.notify_all();
+        self.changed_.wait(held, [&] { return !self.cancel_hangs_; });
     }
     static void destroy(void*) {}
 
@@ -161,6 +182,7 @@ private:
     mp_status open_status_ = MP_OK;
     Judge judge_;
     bool blocking_ = false, blocked_ = false, cancelled_ = false;
+    bool hanging_ = false, cancel_hangs_ = false;
     int opens_ = 0;
     std::size_t largest_batch_ = 0;
     std::vector<std::string> written_;
