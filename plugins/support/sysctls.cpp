@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +18,10 @@ namespace mediaproxy::plugin_support
 {
 namespace
 {
+
+/// The kernel makes one up at each boot. It is the first entry of every file, as if it had been
+/// changed to what it was: versions that do not know it read it as one more sysctl.
+constexpr const char* boot_id = "kernel/random/boot_id";
 
 std::string path_of(std::string_view name)
 {
@@ -38,20 +43,32 @@ int write(std::string_view name, std::string_view value)
 
 Sysctls::Sysctls(std::string path, Log log) : path_(std::move(path)), log_(std::move(log))
 {
-    load(path_);
+    if (!load(path_))
+        remember(); // which takes it away
 }
 
-void Sysctls::load(const std::string& path)
+/// False when there is a file, but not of this boot. What it calls ours was set by somebody else
+/// since, who may need it, while that change of ours went with the boot. A file that does not say
+/// of which boot it is (first versions wrote such) may be as old: a host that goes on forwarding
+/// until its next boot is better than one that stops.
+bool Sysctls::load(const std::string& path)
 {
-    if (path.empty())
-        return;
     std::ifstream left(path);
+    if (path.empty() || !left)
+        return true;
     Entry entry;
+    left >> entry.name >> entry.before >> entry.value;
+    if (entry.name != boot_id || entry.value.empty() || entry.value != read(boot_id)) {
+        log_(MP_LOG_INFO, path + " is of another boot, or of a version that did not tell: the "
+                                 "sysctls in it stay as they are");
+        return false;
+    }
     while (left >> entry.name >> entry.before >> entry.value) {
         if (std::none_of(changed_.begin(), changed_.end(),
                          [&](const Entry& known) { return known.name == entry.name; }))
             changed_.push_back(entry);
     }
+    return true;
 }
 
 void Sysctls::inherit(const std::string& path)
@@ -59,8 +76,8 @@ void Sysctls::inherit(const std::string& path)
     if (path.empty() || access(path.c_str(), F_OK) != 0)
         return;
     load(path);
-    remember();
-    unlink(path.c_str());
+    if (remember())
+        unlink(path.c_str());
 }
 
 std::string Sysctls::read(std::string_view name)
@@ -132,17 +149,27 @@ void Sysctls::restore()
     remember();
 }
 
-void Sysctls::remember() const
+/// What cannot be written leaves the file as it was. Nothing need be on the disk at once: a power
+/// cut takes the changes away, too.
+bool Sysctls::remember() const
 {
     if (path_.empty())
-        return;
-    if (changed_.empty()) {
-        unlink(path_.c_str());
-        return;
-    }
-    std::ofstream file(path_, std::ios::trunc);
+        return true;
+    if (changed_.empty())
+        return unlink(path_.c_str()) == 0 || errno == ENOENT;
+    const std::string fresh = path_ + ".new";
+    std::ofstream file(fresh, std::ios::trunc);
+    const std::string boot = read(boot_id);
+    file << boot_id << ' ' << boot << ' ' << boot << '\n';
     for (const Entry& entry : changed_)
         file << entry.name << ' ' << entry.before << ' ' << entry.value << '\n';
+    file.close();
+    if (file && std::rename(fresh.c_str(), path_.c_str()) == 0)
+        return true;
+    log_(MP_LOG_WARNING, path_ + " cannot be written: " + std::strerror(errno) +
+                             "; sysctls may not be put back after a crash");
+    unlink(fresh.c_str());
+    return false;
 }
 
 std::vector<std::string> sysctls_with_value(const std::string& folder, const std::string& leaf,

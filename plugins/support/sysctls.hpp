@@ -13,6 +13,7 @@ namespace mediaproxy::plugin_support
 
 /// The sysctls of this network namespace that a back end needs. What it changes it puts back, also
 /// what a predecessor changed that died before it could: the old values stand in a file meanwhile.
+/// A file of another boot is of no use and removed.
 class Sysctls
 {
 public:
@@ -37,8 +38,8 @@ private:
         std::string name, before, value;
         bool refused = false; ///< to be set back; the log has it
     };
-    void load(const std::string& path);
-    void remember() const;
+    bool load(const std::string& path);
+    bool remember() const;
 
     std::string path_;
     Log log_;

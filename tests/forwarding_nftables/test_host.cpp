@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What this back end needs of its host, what it leaves there, and whom it meets.
+#include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,6 +84,29 @@ void make_sysctls_read_only()
     mount(nullptr, "/proc/sys", nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr);
 }
 
+/// Files cannot grow as long as the object lives, as if the disk was full. Sysctls can be written.
+class FullDisk
+{
+public:
+    FullDisk() : handler_(std::signal(SIGXFSZ, SIG_IGN))
+    {
+        REQUIRE(getrlimit(RLIMIT_FSIZE, &before_) == 0);
+        const rlimit none{0, before_.rlim_max};
+        REQUIRE(setrlimit(RLIMIT_FSIZE, &none) == 0);
+    }
+    FullDisk(const FullDisk&) = delete;
+    FullDisk& operator=(const FullDisk&) = delete;
+    ~FullDisk()
+    {
+        setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, handler_);
+    }
+
+private:
+    void (*handler_)(int);
+    rlimit before_{};
+};
+
 } // namespace
 
 TEST_CASE("sysctls are set, and put back when the daemon stops")
@@ -102,6 +128,51 @@ TEST_CASE("sysctls are set, and put back when the daemon stops")
     CHECK(KernelLab::sysctl(accept_local) == "0");
     CHECK(KernelLab::sysctl(rp_filter) == "1");
     CHECK(lab.run("nft list ruleset").empty());
+}
+
+TEST_CASE("what sysctls were before another boot is not put back")
+{
+    const std::string boot = GENERATE(
+        "", "kernel/random/boot_id 11111111-2222-3333-4444-555555555555 "
+            "11111111-2222-3333-4444-555555555555\n"); // "": as the first versions wrote it
+    const std::string back_end = GENERATE("nftables", "conntrack");
+    const std::string local_before = GENERATE("0", "1");
+    CAPTURE(boot, back_end, local_before);
+    const KernelLab lab;
+    const std::string path = lab.state_dir() + "/forwarding_" + back_end + ".sysctl";
+    std::ofstream(path) << boot << forward << " 0 1\n";
+    KernelLab::set_sysctl(forward, "1"); // by somebody who needs it
+    KernelLab::set_sysctl(accept_local, local_before);
+    {
+        const auto host = start(lab);
+        CHECK(host->logged(path + " is of another boot"));
+        std::ifstream kept(lab.state_dir() + "/forwarding_nftables.sysctl");
+        const std::string text{std::istreambuf_iterator<char>(kept), {}};
+        CHECK(text.find(forward) == std::string::npos);
+        CHECK((text.find(accept_local) != std::string::npos) == (local_before == "0"));
+    }
+    CHECK(KernelLab::sysctl(forward) == "1");
+    CHECK(KernelLab::sysctl(accept_local) == local_before);
+    CHECK(std::filesystem::is_empty(lab.state_dir()));
+}
+
+TEST_CASE("a full disk does not lose what sysctls were before")
+{
+    const KernelLab lab;
+    KernelLab::set_sysctl(rp_filter, "0");
+    start(lab)->leave();
+    KernelLab::set_sysctl(rp_filter, "1");
+    {
+        const FullDisk full;
+        const auto host = start(lab);
+        CHECK(KernelLab::sysctl(rp_filter) == "2");
+        CHECK(host->logged("forwarding_nftables.sysctl cannot be written: "));
+        host->leave();
+    }
+    start(lab);
+    CHECK(KernelLab::sysctl(forward) == "0");
+    CHECK(KernelLab::sysctl(accept_local) == "0");
+    CHECK(std::filesystem::is_empty(lab.state_dir()));
 }
 
 TEST_CASE("a strict reverse path check of devices is no hindrance")
