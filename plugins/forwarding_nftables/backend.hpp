@@ -54,7 +54,7 @@ private:
     /// A flow to be looked after, in a later turn of the loop.
     struct Chore {
         mp_flow_id id;
-        bool mend; ///< an element may be missing; else only its ways out may have changed
+        bool mend; ///< an element seems to be missing; else only its ways out may have changed
     };
 
     Backend(HostLink host, const Settings& settings, std::unique_ptr<NetlinkSocket> socket);
@@ -98,6 +98,8 @@ private:
     std::vector<MapPlace> maps_in_use() const;
     void start_dump();
     void on_dump();
+    void on_element(const FlowTable::Place& place, std::span<const std::byte> data,
+                    const mp_traffic& counted);
     void finish_dump();
     void on_routes();
     void add_chore(mp_flow_id id, bool mend);

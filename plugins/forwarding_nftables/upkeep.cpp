@@ -6,6 +6,7 @@
 
 #include "backend.hpp"
 #include "flow_maker.hpp"
+#include "map_query.hpp"
 
 namespace forwarding_nftables
 {
@@ -154,23 +155,27 @@ void Backend::on_dump()
 {
     const auto step = dump_->next(
         [&](const Key& key, std::span<const std::byte> data, const mp_traffic& counted) {
-            const auto [flow, side] = flows_.find(key);
+            const FlowTable::Place place = flows_.find(key);
             // What the dump has of a flow that is younger may be a dead predecessor's.
-            if (flow == nullptr || flow->made_in >= round_)
-                return;
-            Way& way = flow->ways[side];
-            way.count(counted);
-            way.seen_in = round_;
-            const auto ours = way.data.bytes();
-            if (!std::equal(data.begin(), data.end(), ours.begin(), ours.end()))
-                report_lost(*flow, MP_FLOW_DELETED);
+            if (place.flow != nullptr && place.flow->made_in < round_)
+                on_element(place, data, counted);
         });
     if (step != MapDump::Step::more && dumping_)
         finish_dump();
 }
 
-/// A dump during which elements came and went may have missed one that is there. That is no harm:
-/// mending finds it.
+void Backend::on_element(const FlowTable::Place& place, std::span<const std::byte> data,
+                         const mp_traffic& counted)
+{
+    Way& way = place.flow->ways[place.side];
+    way.count(counted);
+    way.seen_in = round_;
+    if (!std::ranges::equal(data, way.data.bytes()))
+        report_lost(*place.flow, MP_FLOW_DELETED);
+}
+
+/// A dump during which elements came and went may have missed one that is there: the kernel goes
+/// on with a dump from the number of elements that it has told. Mending asks for it.
 void Backend::finish_dump()
 {
     dumping_ = false;
@@ -244,12 +249,25 @@ void Backend::do_chores()
 
 void Backend::mend(std::span<const FlowTable::Place> ways)
 {
+    // Asked for first: a transaction that is refused, as one of them is there, makes the kernel
+    // wait for all processors.
     std::vector<int> problems(ways.size());
-    writer_.add_ways(ways, problems);
+    query_ways(*socket_, layout_, ways, problems,
+               [&](const Key& key, std::span<const std::byte> data, const mp_traffic& counted) {
+                   if (const auto place = flows_.find(key); place.flow != nullptr)
+                       on_element(place, data, counted);
+               });
+    std::vector<FlowTable::Place> missing;
     for (std::size_t i = 0; i < ways.size(); ++i) {
-        Flow& flow = *ways[i].flow;
+        if (problems[i] == ENOENT)
+            missing.push_back(ways[i]);
+    }
+    problems.assign(missing.size(), 0);
+    writer_.add_ways(missing, problems);
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+        Flow& flow = *missing[i].flow;
         if (problems[i] == 0) {
-            flow.ways[ways[i].side].close();
+            flow.ways[missing[i].side].close();
             flow.made_in = round_;
         } else if (problems[i] != EEXIST && problems[i] != ENOENT) {
             report_lost(flow, problems[i] == EBUSY ? MP_FLOW_DELETED : MP_FLOW_FAILED);

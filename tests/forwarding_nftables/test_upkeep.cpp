@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <linux/netfilter/nf_tables.h>
+
+#include "../forwarding/netlink_tap.hpp"
 #include "nftables.hpp"
 
 using namespace forwarding_test;
@@ -76,6 +79,52 @@ TEST_CASE("what the map has counted is not lost when only rules are made again")
     const auto end = host->remove(1);
     CHECK(end.from_caller.packets >= 7);
     CHECK(end.from_callee.packets == 6);
+}
+
+TEST_CASE("what a reading misses because calls end meanwhile is not put in a second time")
+{
+    constexpr std::uint16_t flow_count = 1000; // several times what the kernel tells at once
+    const KernelLab lab;
+    const LabCall call(lab);
+    const auto host = start(lab);
+    std::vector<mp_flow> flows;
+    std::vector<mp_flow_id> ending;
+    for (std::uint16_t i = 0; i < flow_count; ++i) {
+        mp_flow flow = call.flow(i + 1U);
+        flow.caller_local.port = static_cast<std::uint16_t>(2000 + 2 * i);
+        flow.callee_local.port = static_cast<std::uint16_t>(2001 + 2 * i);
+        flows.push_back(flow);
+        if (i % 5 == 0)
+            ending.push_back(flow.id);
+    }
+    REQUIRE(host->install(flows) == std::vector<mp_status>(flow_count, MP_OK));
+    const NetlinkTap tap;
+    host->ask(); // the kernel goes on from the number of elements that it has told
+    std::vector<mp_flow_reading> finals(ending.size());
+    REQUIRE(host->remove(ending, finals) == MP_OK);
+    CHECK(host->read().size() == flow_count - ending.size());
+    CHECK(tap.sent(NFT_MSG_GETSETELEM) > 0); // some were missed: asked for one by one
+    CHECK(tap.sent(NFT_MSG_NEWSETELEM) == 0);
+    CHECK(host->lost().empty());
+}
+
+TEST_CASE("of a flow only the missing element is put back")
+{
+    const KernelLab lab;
+    const LabCall call(lab);
+    const auto host = start(lab);
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    check_forwards(call);
+    const auto port = [](const UdpPhone& phone) { return std::to_string(phone.endpoint().port); };
+    lab.run("nft delete element ip mediaproxyd_test flows '{ 10.71.1.2 . 10.71.1.1 . " +
+            port(call.caller) + " . " + port(call.relay_caller) + " }'");
+    const NetlinkTap tap;
+    host->read();
+    REQUIRE(comes_back(*host, call));
+    CHECK(tap.sent(NFT_MSG_NEWSETELEM) == 1);
+    check_forwards(call);
+    CHECK(host->remove(1).from_callee.packets == 2);
+    CHECK(host->lost().empty());
 }
 
 TEST_CASE("removing what others deleted tells what was last read")
