@@ -400,8 +400,13 @@ void Backend::put_back(FlowSpan flows)
 
 void Backend::watch_ruleset()
 {
+    using Condition = GuardTable::Condition;
     const bool changed = table_.ruleset_changed();
-    if (changed && !table_.intact(flows_.count(4), flows_.count(6))) {
+    const Condition condition = changed || look_again_
+                                    ? table_.condition(flows_.count(4), flows_.count(6))
+                                    : Condition::intact;
+    look_again_ = condition == Condition::unknown;
+    if (condition == Condition::damaged) {
         log(MP_LOG_WARNING, "somebody changed table inet " + table_.name() + "; it is made anew");
         if (const int problem = rebuild({}); problem != 0)
             log(MP_LOG_ERROR, "table inet " + table_.name() + ": " + std::strerror(problem));

@@ -69,6 +69,7 @@ private:
     GuardTable table_;
     Reader reader_;
     bool forwards_ipv6_ = false;
+    bool look_again_ = false;    ///< at the table: its condition is unknown
     bool chains_changed_ = true; ///< since they were looked at
     std::int64_t chains_seen_ms_ = 0;
     /// Why nothing may be forwarded now, "" for no reason.

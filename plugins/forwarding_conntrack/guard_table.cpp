@@ -26,8 +26,8 @@ namespace forwarding_conntrack
 namespace
 {
 
-using mediaproxy::plugin_support::error_of;
 using mediaproxy::plugin_support::fail;
+using mediaproxy::plugin_support::gap_of;
 namespace plugin_support = mediaproxy::plugin_support;
 
 constexpr std::size_t flows_at_once = 5000; ///< more do not fit into one transaction
@@ -313,27 +313,36 @@ bool GuardTable::ruleset_changed()
     return std::exchange(generation_, now) != now;
 }
 
-bool GuardTable::intact(std::size_t flows4, std::size_t flows6)
+GuardTable::Condition GuardTable::condition(std::size_t flows4, std::size_t flows6)
 {
     std::uint32_t parts = 0;
-    ask({.type = NFT_MSG_GETTABLE, .table = name_.c_str()}, [&](const nlattr& attribute) {
-        if (mnl_attr_get_type(&attribute) == NFTA_TABLE_USE)
-            parts = ntohl(mnl_attr_get_u32(&attribute));
-    });
-    std::size_t rules = 0;
-    ask({.type = NFT_MSG_GETRULE, .flags = NLM_F_DUMP, .table = name_.c_str()},
-        [&](const nlattr& attribute) {
-            if (mnl_attr_get_type(&attribute) == NFTA_RULE_HANDLE)
-                ++rules;
-        });
-    return parts == parts_ && rules == rules_ && element_count("fast4") == 2 * flows4 &&
-           element_count("fast6") == 2 * flows6;
+    std::size_t rules = 0, ports4 = 0, ports6 = 0;
+    const int problems[] = {
+        ask({.type = NFT_MSG_GETTABLE, .table = name_.c_str()},
+            [&](const nlattr& attribute) {
+                if (mnl_attr_get_type(&attribute) == NFTA_TABLE_USE)
+                    parts = ntohl(mnl_attr_get_u32(&attribute));
+            }),
+        ask({.type = NFT_MSG_GETRULE, .flags = NLM_F_DUMP, .table = name_.c_str()},
+            [&](const nlattr& attribute) {
+                if (mnl_attr_get_type(&attribute) == NFTA_RULE_HANDLE)
+                    ++rules;
+            }),
+        count_elements("fast4", ports4), count_elements("fast6", ports6)};
+    // That something is not there is an answer.
+    if (std::ranges::any_of(problems,
+                            [](int problem) { return problem != 0 && problem != ENOENT; }))
+        return Condition::unknown;
+    return parts == parts_ && rules == rules_ && ports4 == 2 * flows4 && ports6 == 2 * flows6
+               ? Condition::intact
+               : Condition::damaged;
 }
 
-std::size_t GuardTable::element_count(const char* set)
+/// 0 or an errno.
+int GuardTable::count_elements(const char* set, std::size_t& count)
 {
-    std::size_t count = 0;
-    ask({.type = NFT_MSG_GETSETELEM, .flags = NLM_F_DUMP, .table = name_.c_str(), .set = set},
+    return ask(
+        {.type = NFT_MSG_GETSETELEM, .flags = NLM_F_DUMP, .table = name_.c_str(), .set = set},
         [&](const nlattr& attribute) {
             if (mnl_attr_get_type(&attribute) == NFTA_SET_ELEM_LIST_ELEMENTS)
                 mnl_attr_parse_nested(
@@ -344,7 +353,6 @@ std::size_t GuardTable::element_count(const char* set)
                     },
                     &count);
         });
-    return count;
 }
 
 bool GuardTable::others_present()
@@ -375,9 +383,9 @@ int GuardTable::ask(const Question& question, const OnAttribute& on_attribute)
     int error = 0;
     const int failed =
         socket_.exchange({buffer.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
-            if (message.nlmsg_type == NLMSG_ERROR)
-                error = error_of(message);
-            else if (message.nlmsg_type != NLMSG_DONE)
+            if (error == 0)
+                error = gap_of(message);
+            if (message.nlmsg_type >> 8 == NFNL_SUBSYS_NFTABLES)
                 mnl_attr_parse(
                     &message, sizeof(nfgenmsg),
                     [](const nlattr* attribute, void* wanted) {

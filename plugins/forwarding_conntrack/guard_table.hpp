@@ -43,8 +43,13 @@ public:
 
     /// Whether somebody changed any ruleset since the last question.
     bool ruleset_changed();
-    /// The table is as we made it, with so many flows of each family switched on.
-    bool intact(std::size_t flows4, std::size_t flows6);
+    enum class Condition {
+        intact,
+        damaged, ///< or not there
+        unknown, ///< the kernel did not tell all: to be looked at again
+    };
+    /// Whether the table is as we made it, with so many flows of each family switched on.
+    Condition condition(std::size_t flows4, std::size_t flows6);
     /// Another daemon's table is there.
     bool others_present();
 
@@ -68,7 +73,7 @@ private:
     int switch_all(std::uint16_t message_type, FlowSpan flows);
     int commit(NftBatch::Outcome* outcome = nullptr);
     int ask(const Question& question, const OnAttribute& on_attribute);
-    std::size_t element_count(const char* set);
+    int count_elements(const char* set, std::size_t& count);
 
     NetlinkSocket& socket_;
     NftBatch batch_;

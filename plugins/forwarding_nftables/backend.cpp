@@ -69,7 +69,7 @@ mp_status Backend::start(mp_error& error)
         // IPv6 follows with its first flow: it makes a router of the host.
         const mp_status status = environment_.prepare(Family::ipv4, error);
         if (status != MP_OK) {
-            if (!ruleset_.intact() && !ruleset_.has_neighbours())
+            if (ruleset_.condition() == Ruleset::Condition::damaged && !ruleset_.has_neighbours())
                 environment_.restore();
             return status;
         }
@@ -114,7 +114,7 @@ mp_status Backend::adopt(std::span<const mp_flow* const> flows, mp_status* each,
             fail(&error, MP_E_AGAIN, sentence_of(flows[i]->id, "the kernel has nothing of it"));
         so_far[i] = {flows[i]->id, {}, {}, -1, -1};
     }
-    built_ = !flows.empty() && ruleset_.intact();
+    built_ = !flows.empty() && !is_damaged();
     if (!built_) {
         const mp_status status = ruleset_.build(error);
         built_ = status == MP_OK;

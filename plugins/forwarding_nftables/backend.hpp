@@ -90,6 +90,7 @@ private:
     // upkeep.cpp: what keeps it right
     void look_after_host();
     bool others_changed_rules();
+    bool is_damaged();
     void rebuild();
     void count_once_more();
     void check_firewall();
@@ -124,6 +125,7 @@ private:
     std::unique_ptr<MapDump> dump_;
     std::vector<std::uint32_t> watches_;
     bool built_ = false;
+    bool look_again_ = false; ///< at the ruleset: its condition is unknown
 
     std::array<std::string, 2> obstacles_; ///< by family: why nothing may be forwarded now
     std::uint32_t generation_ = 0;         ///< of the ruleset when it was last looked at

@@ -34,6 +34,7 @@ namespace forwarding_nftables
 using mediaproxy::plugin_support::error_of;
 using mediaproxy::plugin_support::fail;
 using mediaproxy::plugin_support::for_each_attribute;
+using mediaproxy::plugin_support::gap_of;
 using mediaproxy::plugin_support::table_prefix;
 
 namespace
@@ -77,17 +78,6 @@ std::uint32_t routed_data_type(Family family)
 /// Where our tables may be, and those of the back end conntrack.
 const std::array<std::uint8_t, 3> our_protocols{NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV};
 const std::array<std::uint8_t, 1> conntrack_protocols{NFPROTO_INET};
-
-std::span<const std::byte> dump_request(std::array<std::byte, 512>& room, std::uint16_t type,
-                                        std::uint8_t protocol, std::uint32_t sequence,
-                                        const char* table)
-{
-    nlmsghdr* message = nftnl_nlmsg_build_hdr(reinterpret_cast<char*>(room.data()), type, protocol,
-                                              NLM_F_DUMP, sequence);
-    if (table != nullptr)
-        mnl_attr_put_strz(message, NFTA_RULE_TABLE, table);
-    return {room.data(), message->nlmsg_len};
-}
 
 std::string comment_of(const nftnl_table* table)
 {
@@ -299,17 +289,33 @@ void Ruleset::put_rule(const Names& names, const std::string& chain, Family fami
         batch_.add(NFT_MSG_NEWRULE, names.protocol, NLM_F_CREATE | NLM_F_APPEND));
 }
 
+void Ruleset::dump(std::uint16_t type, std::uint8_t protocol, const char* table,
+                   const NetlinkSocket::OnMessage& on_message)
+{
+    std::array<std::byte, 512> room;
+    nlmsghdr* request = nftnl_nlmsg_build_hdr(reinterpret_cast<char*>(room.data()), type, protocol,
+                                              NLM_F_DUMP, socket_.next_sequence());
+    if (table != nullptr)
+        mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
+    const auto note = [&](int gap) {
+        if (gap_ == 0 && gap != ENOENT) // not there: that is an answer
+            gap_ = gap;
+    };
+    note(socket_.exchange({room.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
+        note(gap_of(message));
+        // An answer has the type of the message that makes such a thing, which is the one before.
+        if (message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | (type - 1)))
+            on_message(message);
+    }));
+}
+
 std::vector<TableEntry> Ruleset::tables(std::span<const std::uint8_t> protocols)
 {
     std::vector<TableEntry> result;
     for (const std::uint8_t protocol : protocols) {
-        std::array<std::byte, 512> room;
-        const auto request =
-            dump_request(room, NFT_MSG_GETTABLE, protocol, socket_.next_sequence(), nullptr);
-        socket_.exchange(request, [&](const nlmsghdr& message) {
+        dump(NFT_MSG_GETTABLE, protocol, nullptr, [&](const nlmsghdr& message) {
             const TablePtr table(nftnl_table_alloc());
-            if (message.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE) ||
-                nftnl_table_nlmsg_parse(&message, table.get()) != 0)
+            if (nftnl_table_nlmsg_parse(&message, table.get()) != 0)
                 return;
             const char* name = nftnl_table_get_str(table.get(), NFTNL_TABLE_NAME);
             result.push_back({protocol, name, comment_of(table.get())});
@@ -318,7 +324,16 @@ std::vector<TableEntry> Ruleset::tables(std::span<const std::uint8_t> protocols)
     return result;
 }
 
-bool Ruleset::intact()
+Ruleset::Condition Ruleset::condition()
+{
+    gap_ = 0;
+    const bool intact = looks_intact();
+    if (gap_ != 0)
+        return Condition::unknown;
+    return intact ? Condition::intact : Condition::damaged;
+}
+
+bool Ruleset::looks_intact()
 {
     if (mtu_ != smallest_mtu())
         return false;
@@ -341,26 +356,17 @@ bool Ruleset::intact()
 
 std::size_t Ruleset::count_rules(std::uint8_t protocol)
 {
-    std::array<std::byte, 512> room;
     std::size_t count = 0;
-    socket_.exchange(
-        dump_request(room, NFT_MSG_GETRULE, protocol, socket_.next_sequence(), layout_.table()),
-        [&](const nlmsghdr& message) {
-            count += message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE);
-        });
+    dump(NFT_MSG_GETRULE, protocol, layout_.table(), [&](const nlmsghdr&) { ++count; });
     return count;
 }
 
 std::size_t Ruleset::count_hooks(std::uint8_t protocol)
 {
-    std::array<std::byte, 512> room;
     std::size_t count = 0;
-    const auto request =
-        dump_request(room, NFT_MSG_GETCHAIN, protocol, socket_.next_sequence(), nullptr);
-    socket_.exchange(request, [&](const nlmsghdr& message) {
+    dump(NFT_MSG_GETCHAIN, protocol, nullptr, [&](const nlmsghdr& message) {
         const ChainPtr chain(nftnl_chain_alloc());
-        if (message.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN) ||
-            nftnl_chain_nlmsg_parse(&message, chain.get()) != 0)
+        if (nftnl_chain_nlmsg_parse(&message, chain.get()) != 0)
             return;
         count += std::strcmp(nftnl_chain_get_str(chain.get(), NFTNL_CHAIN_TABLE),
                              layout_.table()) == 0 &&

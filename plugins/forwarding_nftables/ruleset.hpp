@@ -36,9 +36,12 @@ public:
     mp_status probe(mp_error& error);
     /// Makes it anew, empty, in the place of what there is of it.
     mp_status build(mp_error& error);
-    /// Nothing of it was taken away or added to by somebody else, and no other version or setting
-    /// made it.
-    bool intact();
+    enum class Condition {
+        intact,  ///< nothing was taken away or added by others; no other version or setting made it
+        damaged, ///< or not there
+        unknown, ///< the kernel did not tell all: to be looked at again
+    };
+    Condition condition();
     /// Removes the tables of this name, in every family that this back end uses.
     mp_status remove();
     /// Some other daemon, or another back end of this one, forwards in this network namespace.
@@ -69,6 +72,10 @@ private:
     void put_reassembly(const Names& names);
     void put_rule(const Names& names, const std::string& chain, Family family, std::uint32_t map_id,
                   Reassembly reassembly);
+    /// Asks for tables, chains or rules; what goes wrong is in `gap_` then.
+    void dump(std::uint16_t type, std::uint8_t protocol, const char* table,
+              const NetlinkSocket::OnMessage& on_message);
+    bool looks_intact();
     std::vector<TableEntry> tables(std::span<const std::uint8_t> protocols);
     std::size_t count_rules(std::uint8_t protocol);
     std::size_t count_hooks(std::uint8_t protocol);
@@ -85,6 +92,7 @@ private:
     Reassembly reassembly_ = Reassembly::kernel;
     std::uint32_t mtu_ = 0; ///< that the rules know, on devices
     std::uint32_t commits_ = 0;
+    int gap_ = 0; ///< why a dump since this was 0 may have left something out
 };
 
 } // namespace forwarding_nftables

@@ -36,11 +36,10 @@ void Backend::look_after_host()
         firewall_changed_ = true; // looks again, and takes the obstacle away, once it is set
         return;
     }
-    if (others_changed_rules()) {
-        firewall_changed_ = true;
-        if (built_ && !ruleset_.intact())
-            rebuild();
-    }
+    const bool changed = others_changed_rules();
+    firewall_changed_ = firewall_changed_ || changed;
+    if ((changed || look_again_) && built_ && is_damaged())
+        rebuild();
     if (firewall_changed_ && Clock::now() >= next_firewall_look_)
         check_firewall();
 }
@@ -54,6 +53,14 @@ bool Backend::others_changed_rules()
     generation_ = generation;
     commits_ = commits;
     return changed;
+}
+
+/// What cannot be told now is looked at again with the next reading.
+bool Backend::is_damaged()
+{
+    const Ruleset::Condition condition = ruleset_.condition();
+    look_again_ = condition == Ruleset::Condition::unknown;
+    return condition == Ruleset::Condition::damaged;
 }
 
 void Backend::rebuild()
@@ -210,7 +217,7 @@ void Backend::on_routes()
 {
     if (!routes_->changed())
         return;
-    if (built_ && !ruleset_.intact()) {
+    if (built_ && is_damaged()) {
         rebuild(); // a device has come back, or has another MTU
         return;
     }

@@ -119,4 +119,14 @@ int error_of(const nlmsghdr& message) noexcept
     return error->error < 0 ? -error->error : error->error;
 }
 
+int gap_of(const nlmsghdr& message) noexcept
+{
+    std::int32_t end = 0;
+    if (message.nlmsg_type == NLMSG_DONE && mnl_nlmsg_get_payload_len(&message) >= sizeof end)
+        std::memcpy(&end, mnl_nlmsg_get_payload(&message), sizeof end);
+    if (end < 0)
+        return -end;
+    return (message.nlmsg_flags & NLM_F_DUMP_INTR) != 0 ? EINTR : error_of(message);
+}
+
 } // namespace mediaproxy::plugin_support

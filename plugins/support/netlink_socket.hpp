@@ -54,5 +54,8 @@ private:
 
 /// The error of an NLMSG_ERROR, positive; 0 for an acknowledgement and any other message.
 int error_of(const nlmsghdr& message) noexcept;
+/// Of an answer to a dump: why the dump may have left something out; an errno, EINTR when what it
+/// lists has changed meanwhile. 0: nothing of that in this message.
+int gap_of(const nlmsghdr& message) noexcept;
 
 } // namespace mediaproxy::plugin_support

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <thread>
 
+#include <linux/netfilter/nf_tables.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "forwarding_conntrack/entries.hpp"
 #include "lab.hpp"
+#include "netlink_tap.hpp"
 #include "slow_relay.hpp"
 #include "talk.hpp"
 
@@ -105,6 +107,34 @@ TEST_CASE("whatever somebody deletes is restored, and the call does not notice")
     six.caller.send(six.relay_caller.endpoint(), "hello");
     CHECK(six.callee.receive() == "hello");
     CHECK(host.remove(1).from_caller.packets >= after);
+}
+
+TEST_CASE("a dump of the table that fails says nothing about it: the next reading looks again")
+{
+    using forwarding_test::BadDump;
+    const auto type = GENERATE(as<std::uint16_t>(), NFT_MSG_GETRULE, NFT_MSG_GETSETELEM);
+    const auto how = GENERATE(BadDump::refused, BadDump::given_up, BadDump::interrupted);
+    const bool damaged = GENERATE(false, true);
+    CAPTURE(type, static_cast<int>(how), damaged);
+    const Lab lab;
+    const LabCall call(lab);
+    PluginHost host(PLUGIN_PATH, {});
+    host.adopt({});
+    REQUIRE(host.install(call.flow(1)) == MP_OK);
+    host.read();
+    Lab::relay(damaged ? "nft flush chain inet mediaproxyd_test switch" : "nft add table ip other");
+    {
+        forwarding_test::NetlinkTap tap;
+        tap.spoil(type, how);
+        host.read();
+        CHECK(tap.sent(NFT_MSG_NEWTABLE) == 0);
+        CHECK(!host.logged("it is made anew"));
+    }
+    host.read();
+    CHECK(host.logged("it is made anew") == damaged);
+    call.caller.send(call.relay_caller.endpoint(), "hello");
+    CHECK(call.callee.receive() == "hello");
+    CHECK(host.lost().empty());
 }
 
 TEST_CASE("an entry that somebody deletes is put back amid a flood")

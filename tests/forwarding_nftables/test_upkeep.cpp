@@ -127,6 +127,63 @@ TEST_CASE("of a flow only the missing element is put back")
     CHECK(host->lost().empty());
 }
 
+TEST_CASE("a dump of rules that fails says nothing about them: the next reading looks again")
+{
+    const auto type =
+        GENERATE(as<std::uint16_t>(), NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE);
+    const auto how = GENERATE(BadDump::refused, BadDump::given_up, BadDump::interrupted);
+    const bool damaged = GENERATE(false, true);
+    CAPTURE(type, static_cast<int>(how), damaged);
+    const KernelLab lab;
+    const LabCall call(lab);
+    const auto host = start(lab);
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    lab.run(damaged ? "nft flush chain ip mediaproxyd_test prerouting" : "nft add table ip other");
+    {
+        NetlinkTap tap;
+        tap.spoil(type, how);
+        host->read();
+        CHECK(tap.sent(NFT_MSG_NEWTABLE) == 0);
+        CHECK(!host->logged("it is made again"));
+    }
+    host->read();
+    CHECK(host->logged("it is made again") == damaged);
+    REQUIRE(comes_back(*host, call));
+    check_forwards(call);
+    CHECK(host->lost().empty());
+}
+
+TEST_CASE("a successor that cannot see the rules takes flows over, and looks again")
+{
+    const auto how = GENERATE(BadDump::refused, BadDump::interrupted);
+    const bool damaged = GENERATE(false, true);
+    const KernelLab lab;
+    const LabCall call(lab);
+    {
+        const auto host = start(lab);
+        REQUIRE(host->install(call.flow(1)) == MP_OK);
+        check_forwards(call);
+        host->leave();
+    }
+    if (damaged)
+        lab.run("nft flush chain ip mediaproxyd_test prerouting");
+    PluginHost host(PLUGIN_PATH, {}, HostIdentity{"test", lab.state_dir()});
+    const mp_flow flow = call.flow(1);
+    {
+        NetlinkTap tap;
+        tap.spoil(NFT_MSG_GETRULE, how);
+        std::vector<mp_flow_reading> so_far;
+        REQUIRE(host.adopt({&flow}, &so_far) == std::vector<mp_status>{MP_OK});
+        CHECK(so_far[0].from_caller.packets == 1);
+    }
+    host.read();
+    CHECK(host.logged("it is made again") == damaged);
+    REQUIRE(comes_back(host, call));
+    check_forwards(call);
+    CHECK(host.remove(1).from_callee.packets == 2);
+    CHECK(host.lost().empty());
+}
+
 TEST_CASE("removing what others deleted tells what was last read")
 {
     const KernelLab lab;
