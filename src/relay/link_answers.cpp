@@ -153,6 +153,7 @@ void DispatcherLink::answer_hello(const protocol::Request& request)
     owner_ = owners_.id_of(name);
     owners_.revoke(owner_);
     owners_.bequeath(address_owner_, owner_);
+    owners_.take_back(owner_);
     owners_.forget_sent(owner_);
     acknowledges_removed_ =
         protocol::names_feature(request.find("features"), protocol::feature_keep);

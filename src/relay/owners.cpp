@@ -48,21 +48,66 @@ void Owners::bequeath(Id id, Id heir)
     Owner& owner = owners_[id];
     Owner& next = owners_[resolve(heir)];
     const TimePoint now = BootClock::now();
-    for (Letter& letter : owner.letters) {
-        set_way(owner, letter, Letter::Way::unsent);
-        ++next.unsent;
-        letter.since = now; // they are in the order of their times
-        next.letters.push_back(std::move(letter));
-        save(next, next.letters.back());
-    }
+    for (Letter& letter : owner.letters)
+        hand_over(owner, letter, next, now);
     owner.letters.clear();
-    owner.unsent = 0;
     owner.heir = heir;
+}
+
+/// The place in `owner` is left to the caller.
+void Owners::hand_over(Owner& owner, Letter& letter, Owner& next, TimePoint now)
+{
+    set_way(owner, letter, Letter::Way::unsent);
+    --owner.unsent;
+    ++next.unsent;
+    letter.since = now; // they are in the order of their times
+    next.letters.push_back(std::move(letter));
+    save(next, next.letters.back());
 }
 
 void Owners::revoke(Id id)
 {
     owners_[id].heir = 0;
+}
+
+/// What is on its way to an heir stays with it: two dispatchers would have the record.
+void Owners::take_back(Id id)
+{
+    Owner& own = owners_[resolve(id)];
+    const TimePoint now = BootClock::now();
+    for (Owner& owner : owners_) {
+        if (&owner == &own)
+            continue;
+        for (auto letter = owner.letters.begin(); letter != owner.letters.end();) {
+            if (letter->way != Letter::Way::unsent || &owners_[resolve(letter->of)] != &own) {
+                ++letter;
+                continue;
+            }
+            hand_over(owner, *letter, own, now);
+            letter = owner.letters.erase(letter);
+        }
+    }
+}
+
+void Owners::abandon(Id id)
+{
+    for (Owner& owner : owners_) {
+        if (owner.heir == id)
+            owner.heir = owners_[id].heir;
+    }
+}
+
+std::vector<Owners::Id> Owners::behind(Id id) const
+{
+    std::vector<Id> found;
+    for (Id first = 1; first < owners_.size(); ++first) {
+        Id each = first;
+        while (each != 0 && each != id)
+            each = owners_[each].heir;
+        if (each == id)
+            found.push_back(first);
+    }
+    return found;
 }
 
 Owners::Id Owners::resolve(Id id) const noexcept
@@ -79,7 +124,7 @@ void Owners::put(Id id, std::string record_id, std::string json, Letter::Way way
     Owner& owner = owners_[resolve(id)];
     Letter& letter = owner.letters.emplace_back(Letter{std::move(record_id), std::move(json),
                                                        Letter::Way::unsent, store_ == nullptr,
-                                                       BootClock::now()});
+                                                       BootClock::now(), 0, id});
     ++owner.unsent;
     set_way(owner, letter, way);
     ++count_;

@@ -26,7 +26,8 @@ struct Letter {
     Way way = Way::unsent;
     bool saved = false; ///< in the store
     TimePoint since{};
-    std::uint64_t end = 0; ///< of told ones: bytes of the connection up to it; 0: not known yet
+    std::uint64_t end = 0;   ///< of told ones: bytes of the connection up to it; 0: not known yet
+    session::OwnerId of = 0; ///< whom it was put for; an heir may have it
 };
 
 /// The dispatchers as owners of sessions, and what waits to be told to each. A dispatcher of ours
@@ -54,6 +55,13 @@ public:
     void bequeath(Id id, Id heir);
     /// It is its own again.
     void revoke(Id id);
+    /// It is here: what was put for it and waits unsent elsewhere comes back.
+    void take_back(Id id);
+    /// Nobody is looked for under `id` any more: whose heir it is gets the heir that it has, or
+    /// none.
+    void abandon(Id id);
+    /// Those whose letters go to `id` or through it, and itself.
+    std::vector<Id> behind(Id id) const;
     Id resolve(Id id) const noexcept;
 
     void put(Id id, std::string record_id, std::string json, Letter::Way way = Letter::Way::unsent);
@@ -104,6 +112,7 @@ private:
         std::size_t unsent = 0, told = 0;
     };
     static void set_way(Owner& owner, Letter& letter, Letter::Way way);
+    void hand_over(Owner& owner, Letter& letter, Owner& next, TimePoint now);
     void save(const Owner& owner, Letter& letter);
     std::deque<Letter>::iterator forget(Owner& owner, std::deque<Letter>::iterator letter);
 

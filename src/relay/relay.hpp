@@ -34,6 +34,7 @@ public:
         std::vector<net::Endpoint> control_addresses; ///< media is never sent there
         std::string version;                          ///< the daemon's
         StateStore* store = nullptr; ///< calls and reports over a kill -9; null: none are kept
+        std::string name_servers;    ///< instead of those of resolv.conf, see Resolver
     };
     /// Binds nothing but checks what it can: relay_ip, port range, descriptors. Logs how many
     /// streams the range and RLIMIT_NOFILE allow.

@@ -105,7 +105,7 @@ void Relay::State::start()
     sample_later();
     std::unique_ptr<Resolver> resolver;
     if (DispatcherLocator::needs_resolver(options_.dispatchers)) {
-        auto created = Resolver::create(environment_.io);
+        auto created = Resolver::create(environment_.io, environment_.name_servers);
         if (created)
             resolver = *std::move(created);
         else
@@ -154,15 +154,18 @@ void Relay::State::drop_retired()
         }
         log::info("dispatcher {}: no longer one of ours; disconnected", entry->link->name());
         entry->link->stop();
+        owners_.abandon(entry->link->address_owner());
         entry = links_.erase(entry);
     }
 }
 
 bool Relay::State::may_go(const LinkEntry& entry)
 {
-    const session::OwnerId owner = entry.link->owner(), before = entry.link->address_owner();
-    const std::size_t sessions =
-        table_.session_count(owner) + (before == owner ? 0 : table_.session_count(before));
+    const session::OwnerId owner = entry.link->owner();
+    // Also those that it inherited: they are counted under whose they were at their start.
+    std::size_t sessions = 0;
+    for (const session::OwnerId each : owners_.behind(owner))
+        sessions += table_.session_count(each);
     if (sessions == 0 && owners_.letters(owner).empty())
         return true;
     // The dispatcher has moved to another address, and the old one does not answer.
@@ -348,10 +351,9 @@ void Relay::State::deliver(std::vector<session::Expired> expired)
     if (expired.empty())
         return;
     for (const session::Expired& end : expired) {
-        const session::OwnerId owner = owners_.resolve(end.owner);
-        const auto local = local_owners_.find(owner);
+        const auto local = local_owners_.find(owners_.resolve(end.owner));
         const bool is_local = local != local_owners_.end();
-        owners_.put(owner, end.report.record_id, protocol::to_json(end.report),
+        owners_.put(end.owner, end.report.record_id, protocol::to_json(end.report),
                     is_local ? Letter::Way::told : Letter::Way::unsent);
         if (is_local)
             local->second(end.report);

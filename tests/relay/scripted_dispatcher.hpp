@@ -21,9 +21,10 @@ namespace mediaproxy::test
 class ScriptedDispatcher : public tls::Link::Owner
 {
 public:
-    explicit ScriptedDispatcher(asio::io_context& io)
-        : io_(io), acceptor_(io, {asio::ip::address_v4::loopback(), 0}),
-          place_(acceptor_.local_endpoint())
+    explicit ScriptedDispatcher(
+        asio::io_context& io,
+        const asio::ip::tcp::endpoint& place = {asio::ip::address_v4::loopback(), 0})
+        : io_(io), acceptor_(io, place), place_(acceptor_.local_endpoint())
     {
         accept();
     }

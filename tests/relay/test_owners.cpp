@@ -8,6 +8,21 @@
 using namespace mediaproxy;
 using namespace mediaproxy::relay;
 
+namespace
+{
+
+/// What a relay that starts with that store would have to tell.
+std::vector<std::pair<std::string, std::string>> left_in(FakeStore& state)
+{
+    std::vector<std::pair<std::string, std::string>> left;
+    CallStore(&state).load([&](std::string, std::string_view owner, std::string json) {
+        left.emplace_back(owner, std::move(json));
+    });
+    return left;
+}
+
+} // namespace
+
 TEST_CASE("an owner keeps its number")
 {
     Owners owners;
@@ -36,6 +51,56 @@ TEST_CASE("a dispatcher that says its name takes over what came under its addres
     INFO("somebody else is at the address now");
     owners.revoke(address);
     CHECK(owners.letters(address).empty());
+}
+
+TEST_CASE("an address that is given up is nobody's heir")
+{
+    Owners owners;
+    const auto name = owners.id_of("disp"), second = owners.id_of("disp at 192.0.2.2"),
+               third = owners.id_of("disp at 192.0.2.3");
+    owners.bequeath(name, second);
+    owners.put(name, "r1", "{1}");
+    using Ids = std::vector<Owners::Id>;
+    CHECK(owners.behind(second) == Ids{name, second});
+    SECTION("its own heir takes its place")
+    {
+        owners.bequeath(second, third);
+        CHECK(owners.behind(third) == Ids{name, second, third});
+        owners.abandon(second);
+        owners.revoke(second); // somebody else is there now
+        CHECK(owners.resolve(name) == third);
+        CHECK(owners.letters(third).size() == 1);
+    }
+    SECTION("without one everybody is his own")
+    {
+        owners.acknowledge(name, "r1");
+        owners.abandon(second);
+        CHECK(owners.resolve(name) == name);
+    }
+}
+
+TEST_CASE("a dispatcher that comes back takes back what its heir was not told of")
+{
+    FakeStore state;
+    CallStore store(&state);
+    Owners owners(&store);
+    const auto name = owners.id_of("disp"), heir = owners.id_of("disp at 192.0.2.2");
+    owners.put(name, "r1", "{1}");
+    owners.bequeath(name, heir);
+    owners.put(name, "r2", "{2}");
+    owners.put(heir, "r3", "{3}");
+    owners.send(heir, 1, [](const Letter& letter) { CHECK(letter.record_id == "r1"); });
+    owners.revoke(name);
+    owners.take_back(name);
+    REQUIRE(owners.letters(name).size() == 1);
+    CHECK(owners.letters(name).front().record_id == "r2");
+    CHECK(owners.unsent_count(name) == 1);
+    CHECK(owners.letters(heir).size() == 2);
+    CHECK(owners.unsent_count(heir) == 1);
+    CHECK(owners.told_count(heir) == 1);
+    const auto left = left_in(state);
+    CHECK(std::count(left.begin(), left.end(),
+                     std::pair<std::string, std::string>{"disp", "{2}"}) == 1);
 }
 
 TEST_CASE("a letter stays until it is acknowledged")
@@ -90,21 +155,6 @@ TEST_CASE("what waits is bounded, and what does not fit is in the log")
     CHECK(lines.size() == 4);
     log::set_sink([](log::Level, std::string_view) {});
 }
-
-namespace
-{
-
-/// What a relay that starts with that store would have to tell.
-std::vector<std::pair<std::string, std::string>> left_in(FakeStore& state)
-{
-    std::vector<std::pair<std::string, std::string>> left;
-    CallStore(&state).load([&](std::string, std::string_view owner, std::string json) {
-        left.emplace_back(owner, std::move(json));
-    });
-    return left;
-}
-
-} // namespace
 
 TEST_CASE("what ended by itself is in the store at once, until it is acknowledged")
 {
