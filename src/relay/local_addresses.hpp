@@ -26,6 +26,7 @@ public:
     Result<session::LocalAddress> choose(net::Family family, const net::Address& toward,
                                          TimePoint now);
     const std::vector<net::Address>& bound() const noexcept { return bind_; }
+    const std::vector<net::Address>& advertised() const noexcept { return advertised_; }
     /// What the SIP proxies are told: one address a family, the bound one unless advertised.
     std::vector<net::Address> told() const;
 

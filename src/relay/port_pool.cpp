@@ -29,6 +29,7 @@ constexpr std::size_t most_drained = 1024;
 constexpr std::size_t most_noisy = 64;
 constexpr std::size_t refill_step = 4;
 constexpr std::size_t shrink_step = 128;
+constexpr std::uint32_t nowhere = UINT32_MAX;
 
 bool out_of_descriptors(int error) noexcept
 {
@@ -59,9 +60,10 @@ struct PortPool::Slot {
 struct PortPool::Pool {
     net::Address bind;
     UnboundPorts unbound;
-    std::deque<SlotNumber> idle;  ///< used before; the one free longest is in front
-    std::vector<SlotNumber> warm; ///< bound ahead of need, never used
-    std::size_t least_idle = 0;   ///< since the pool was shrunk last
+    std::deque<SlotNumber> idle;     ///< used before; the one free longest is in front
+    std::vector<SlotNumber> warm;    ///< bound ahead of need, never used
+    std::vector<SlotNumber> by_port; ///< of the port range, pair by pair; `nowhere`: not bound
+    std::size_t least_idle = 0;      ///< since the pool was shrunk last
     std::uint16_t index = 0;
     bool refilling = false;
     std::size_t free() const noexcept { return idle.size() + warm.size(); }
@@ -123,6 +125,24 @@ void PortPool::release(const session::PortPair& pair) noexcept
     --lent_;
 }
 
+session::SocketRole PortPool::lent_at(const net::Endpoint& endpoint) const noexcept
+{
+    if (endpoint.port < range_.first || endpoint.port >= range_.last)
+        return {};
+    const auto& advertised = addresses_.advertised();
+    const bool is_advertised =
+        std::find(advertised.begin(), advertised.end(), endpoint.address) != advertised.end();
+    const auto kind = endpoint.port % 2 == 0 ? ComponentKind::rtp : ComponentKind::rtcp;
+    for (const auto& pool : pools_) {
+        const bool may_be = pool->bind == endpoint.address ||
+                            (is_advertised && pool->bind.family() == endpoint.address.family());
+        const SlotNumber number = pool->by_port[pair_number(endpoint.port)];
+        if (may_be && number != nowhere && slots_[number].owner)
+            return role({number, kind});
+    }
+    return {};
+}
+
 bool PortPool::is_control(const net::Endpoint& endpoint) const noexcept
 {
     const auto is_local = [&](const net::Address& address) {
@@ -163,8 +183,9 @@ PortPool::Pool& PortPool::pool_of(const net::Address& bind)
                                     [&](const auto& pool) { return pool->bind == bind; });
     if (found != pools_.end())
         return **found;
-    pools_.push_back(std::make_unique<Pool>(Pool{bind, UnboundPorts(range_, random_), {}, {}}));
+    pools_.push_back(std::make_unique<Pool>(Pool{bind, UnboundPorts(range_, random_), {}, {}, {}}));
     pools_.back()->index = static_cast<std::uint16_t>(pools_.size() - 1);
+    pools_.back()->by_port.assign((range_.last - range_.first) / 2, nowhere);
     return *pools_.back();
 }
 
@@ -340,6 +361,7 @@ Result<PortPool::SlotNumber> PortPool::open_slot(Pool& pool, net::Port port, Uni
     slot.rtcp = rtcp.release();
     slot.port = port;
     slot.pool = pool.index;
+    pool.by_port[pair_number(port)] = number;
     ++bound_;
     return number;
 }
@@ -372,6 +394,7 @@ void PortPool::close_slot(SlotNumber number) noexcept
     ::close(slot.rtp);
     ::close(slot.rtcp);
     pools_[slot.pool]->unbound.give_back(slot.port);
+    pools_[slot.pool]->by_port[pair_number(slot.port)] = nowhere;
     slot = Slot{};
     vacant_.push_back(number);
     --bound_;

@@ -48,6 +48,7 @@ public:
     Result<session::PortPair> acquire(const session::LocalAddress& local, session::Stream& owner,
                                       session::Party party) override;
     void release(const session::PortPair& pair) noexcept override;
+    session::SocketRole lent_at(const net::Endpoint& endpoint) const noexcept override;
     bool is_control(const net::Endpoint& endpoint) const noexcept override;
 
     /// Whose packets arrive there; no stream while the pair is not lent.
@@ -69,6 +70,7 @@ private:
     struct Slot;
     struct Pool;
 
+    std::size_t pair_number(net::Port port) const noexcept { return (port - range_.first) / 2U; }
     Pool& pool_of(const net::Address& bind);
     Result<SlotNumber> take(Pool& pool, TimePoint now);
     Result<SlotNumber> bind_pair(Pool& pool, TimePoint now);

@@ -14,6 +14,8 @@ namespace
 constexpr Seconds ignore_old_source_for{1};
 /// Many a NAT keeps the port of UDP for 30 s only.
 constexpr Seconds mapping_lifetime{25};
+/// Calls that follow each other through this relay; nobody means so many.
+constexpr int longest_chain = 16;
 
 std::size_t ip_packet_size(const net::Endpoint& source, std::size_t payload) noexcept
 {
@@ -162,14 +164,33 @@ std::optional<net::Endpoint> Stream::destination(ComponentKind kind, Party recei
     return at(side.signalled, kind);
 }
 
+/// Does what comes from there go out of this stream, by way of other streams of ours or of none? A
+/// leg that learned such a source would close a ring, in which one packet goes round for ever. A
+/// spiral closes none: at its ends are phones, or nobody yet.
+bool Stream::hears_itself(net::Endpoint source) const noexcept
+{
+    for (int i = 0; i < longest_chain; ++i) {
+        const SocketRole sender = shared_.ports.lent_at(source);
+        if (!sender.stream || !sender.stream->ports(sender.party).is(source))
+            return false;
+        if (sender.stream == this)
+            return true;
+        const Component& component = sender.stream->component(sender.component);
+        source = component.leg(other(sender.party)).latch().remote();
+    }
+    return true;
+}
+
 Verdict Stream::on_packet(ComponentKind kind, Party from, const net::Endpoint& source,
                           std::span<const std::byte> data, TimePoint now) noexcept
 {
     Verdict verdict;
     Component& component = this->component(kind);
     Leg& leg = component.leg(from);
-    // A forged packet from one of our own ports must not make the stream talk to itself.
-    if (!alive() || (leg.latch().takes_anyone(now) && owns(source)))
+    // A forged packet from one of our own ports must not make the stream talk to itself. What the
+    // leg has learned already was looked at then.
+    if (!alive() ||
+        (leg.latch().takes_anyone(now) && source != leg.latch().remote() && hears_itself(source)))
         return verdict;
     const Latch::Verdict latched = leg.learn(source, now);
     if (latched == Latch::Verdict::drop)

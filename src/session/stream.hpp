@@ -150,6 +150,7 @@ private:
     void stop_flow(Component& component, TimePoint now) noexcept;
     void restart_timers(TimePoint now) noexcept;
     void reopen_silent_legs(Component& component, TimePoint now) noexcept;
+    bool hears_itself(net::Endpoint source) const noexcept;
     std::optional<net::Endpoint> destination(ComponentKind kind, Party receiver) const noexcept;
     const char* status() const noexcept;
 

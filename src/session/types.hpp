@@ -72,6 +72,9 @@ public:
     /// exhausted when no pair or descriptor is left. The sockets' packets are judged by `owner`.
     virtual Result<PortPair> acquire(const LocalAddress& local, Stream& owner, Party party) = 0;
     virtual void release(const PortPair& pair) noexcept = 0;
+    /// Whose traffic leaves from there; no stream when it is no lent port of ours. By the bound
+    /// address or an advertised one, which need not be the one that this port was told with.
+    virtual SocketRole lent_at(const net::Endpoint& endpoint) const noexcept = 0;
     /// An address that media is never sent to: one of our control addresses. (Its own ports a
     /// session knows by itself.)
     virtual bool is_control(const net::Endpoint& endpoint) const noexcept = 0;

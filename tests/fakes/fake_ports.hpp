@@ -71,6 +71,13 @@ public:
         ++released_;
     }
 
+    session::SocketRole lent_at(const net::Endpoint& endpoint) const noexcept override
+    {
+        const bool is_here = endpoint.address == ipv4 || endpoint.address == ipv6 ||
+                             (advertised && endpoint.address == advertised);
+        return is_here ? role(endpoint.port) : session::SocketRole{};
+    }
+
     bool is_control(const net::Endpoint& endpoint) const noexcept override
     {
         return std::find(control.begin(), control.end(), endpoint) != control.end();
@@ -93,7 +100,7 @@ public:
         return found == history_.rend() ? nullptr : &*found;
     }
     /// The role of a lent port's socket.
-    session::SocketRole role(net::Port port) const
+    session::SocketRole role(net::Port port) const noexcept
     {
         for (const auto& [slot, lent] : lent_) {
             session::SocketRole role = lent.role;

@@ -59,6 +59,26 @@ struct Fixture {
 
 } // namespace
 
+TEST_CASE("a lent port is found by where it sends from")
+{
+    Fixture f({20000, 20008});
+    const auto first = f.acquire(), second = f.acquire();
+    REQUIRE((first && second));
+    const auto at = [&](const net::Address& address, int port) {
+        return f.pool->lent_at({address, static_cast<net::Port>(port)});
+    };
+    CHECK(at(f.address, first->rtp.port).stream == &f.stream);
+    CHECK(at(f.address, first->rtp.port).component == ComponentKind::rtp);
+    CHECK(at(f.address, first->rtp.port + 1).component == ComponentKind::rtcp);
+    CHECK(at(f.address, first->rtp.port + 1).party == Party::callee);
+    CHECK_FALSE(at(test::own_loopback(9), first->rtp.port).stream);
+    CHECK_FALSE(at(f.address, 19999).stream);
+    CHECK_FALSE(at(f.address, 20008).stream);
+    f.pool->release(*first);
+    CHECK_FALSE(at(f.address, first->rtp.port).stream);
+    CHECK(at(f.address, second->rtp.port).stream == &f.stream);
+}
+
 TEST_CASE("a pair is an even port and the odd one above it, both bound")
 {
     Fixture f({20000, 20040});

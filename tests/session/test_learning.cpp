@@ -169,6 +169,90 @@ TEST_CASE("a packet forged from the stream's own port is not learned")
     CHECK(scene.rtp(scene.callee, call.for_callee).action == Action::forward);
 }
 
+namespace
+{
+
+/// Two calls of one relay whose SDP names the phones, and forged packets between them.
+struct TwoCalls {
+    Scene scene;
+    Scene::Call one = scene.call();
+    Scene::Call two =
+        scene.call("audio:20.1.0.3:5000:sendrecv", "audio:20.2.0.3:6000:sendrecv", "second");
+    Verdict forge(net::Port from, net::Port to) { return scene.rtp({scene.ports.ipv4, from}, to); }
+};
+
+} // namespace
+
+TEST_CASE("forged packets do not latch two calls into a ring")
+{
+    TwoCalls calls;
+    CHECK(calls.forge(calls.two.for_caller, calls.one.for_callee).action == Action::forward);
+    INFO("what leaves the first call on its caller's side comes from the second one");
+    CHECK(calls.forge(calls.one.for_caller, calls.two.for_callee).action == Action::drop);
+    INFO("the leg still waits for its party");
+    CHECK(calls.scene.rtp(endpoint("20.2.0.3", 6000), calls.two.for_callee).action ==
+          Action::forward);
+}
+
+TEST_CASE("a leg that may learn another source does not close a ring either")
+{
+    TwoCalls calls;
+    auto& scene = calls.scene;
+    const auto party = endpoint("20.2.0.3", 6000);
+    scene.rtp(party, calls.two.for_callee);
+    scene.request({"audio:20.1.0.3:5000:sendonly", 2, "A", "B", "second"});
+    scene.reply({"audio:20.2.0.3:6000:recvonly", 2, "A", "B", "second"});
+    scene.advance(60s);
+    scene.request({"audio:20.1.0.3:5000:sendrecv", 3, "A", "B", "second"});
+    scene.reply({"audio:20.2.0.3:6000:sendrecv", 3, "A", "B", "second"});
+    calls.forge(calls.two.for_caller, calls.one.for_callee);
+    CHECK(calls.forge(calls.one.for_caller, calls.two.for_callee).action == Action::drop);
+    CHECK(scene.rtp(party, calls.two.for_callee).action == Action::forward);
+}
+
+TEST_CASE("a call that spirals through the same relay passes both of its sessions")
+{
+    Scene scene;
+    const auto own = [&](net::Port port) {
+        return "audio:20.3.0.1:" + std::to_string(port) + ":sendrecv";
+    };
+    const auto say = [](std::string media, std::string call_id) {
+        return Says{std::move(media), 1, "A", "B", std::move(call_id)};
+    };
+    const auto bobs = [&](std::string call_id, const std::string& media) {
+        Says says{media};
+        says.call_id = std::move(call_id);
+        return scene.request(says).rtp.at(0);
+    };
+    const net::Port one_callee = bobs("one", "audio:20.1.0.2:5000:sendrecv");
+    const net::Port two_callee = bobs("two", own(one_callee));
+    const net::Port two_caller = scene.reply(say("audio:20.2.0.2:6000:sendrecv", "two")).rtp.at(0);
+    const net::Port one_caller = scene.reply(say(own(two_caller), "one")).rtp.at(0);
+
+    const auto from_alice = [&] {
+        CHECK(scene.rtp(scene.caller, one_caller).to ==
+              net::Endpoint{scene.ports.ipv4, two_caller});
+        CHECK(scene.rtp({scene.ports.ipv4, one_callee}, two_caller).to == scene.callee);
+    };
+    const auto from_bob = [&] {
+        CHECK(scene.rtp(scene.callee, two_callee).to ==
+              net::Endpoint{scene.ports.ipv4, one_callee});
+        CHECK(scene.rtp({scene.ports.ipv4, two_caller}, one_callee).to == scene.caller);
+    };
+    SECTION("alice talks first")
+    {
+        from_alice();
+        from_bob();
+    }
+    SECTION("bob talks first")
+    {
+        from_bob();
+        from_alice();
+    }
+    from_alice();
+    from_bob();
+}
+
 TEST_CASE("STUN waits for a receiver that is not known, and is released in order")
 {
     Scene scene;

@@ -100,6 +100,7 @@ public:
         return PortPair{next_, {local.bind, static_cast<net::Port>(2 * (next_++ % 20000))}, {}};
     }
     void release(const PortPair&) noexcept override { --live; }
+    SocketRole lent_at(const net::Endpoint&) const noexcept override { return {}; }
     bool is_control(const net::Endpoint&) const noexcept override { return false; }
 
     SocketRole caller_role, callee_role; ///< of the newest stream
