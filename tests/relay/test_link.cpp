@@ -167,6 +167,15 @@ TEST_CASE("a lost connection comes back")
     CHECK(f.dispatcher.wait_line("0 []"));
 }
 
+TEST_CASE("a good connection that is lost comes back without waiting for reconnect_delay")
+{
+    Fixture f({}, std::chrono::hours(1));
+    f.dispatcher.say("summary 0\r\n\r\n");
+    REQUIRE(f.dispatcher.wait_line("0 "));
+    f.dispatcher.hang_up();
+    CHECK(f.dispatcher.wait_connection(2));
+}
+
 TEST_CASE("a 4.x dispatcher hears of an ended session once, and before the list that lacks it")
 {
     Fixture f;

@@ -118,3 +118,37 @@ TEST_CASE("a report reaches a dispatcher that DNS moved elsewhere and back while
     REQUIRE(told);
     CHECK(told->find("\"call_id\": \"c1\"") != std::string::npos);
 }
+
+TEST_CASE("a dispatcher that DNS adds is connected, one that it drops leaves with its sessions")
+{
+    House house;
+    const net::Address there = test::own_loopback(9);
+    test::ScriptedDispatcher other(
+        house.io, {asio::ip::make_address(there.to_string()), house.dispatcher.endpoint().port});
+    house.serve({"one.example"});
+    house.names.addresses["one.example"] = {house.first};
+    house.names.addresses["two.example"] = {there};
+    house.start();
+    REQUIRE(house.dispatcher.wait_connection(1));
+    house.dispatcher.say(std::string(hello) + std::string(offer));
+    REQUIRE(house.dispatcher.wait_line("1 "));
+
+    house.names.addresses["three.example"] = {house.third}; // where nobody is
+    house.serve({"one.example", "two.example", "three.example"});
+    REQUIRE(other.wait_connection(1));
+    REQUIRE(test::run_until(house.io, [&] { return house.has_added(house.third); }));
+    CHECK(house.dispatcher.has_peer());
+
+    house.serve({"two.example"});
+    REQUIRE(house.wait_dropped(house.third));
+    INFO("the first one has a session");
+    CHECK_FALSE(house.has_dropped(house.first));
+    house.dispatcher.say("summary 2\r\n\r\n");
+    REQUIRE(house.dispatcher.wait_line("2 "));
+    house.dispatcher.say("remove 3\r\ncall_id: c1\r\nfrom_tag: f\r\n\r\n");
+    REQUIRE(house.dispatcher.wait_line("3 "));
+    REQUIRE(house.wait_dropped(house.first));
+    CHECK(test::run_until(house.io, [&] { return house.dispatcher.closed; }));
+    CHECK(other.has_peer());
+    CHECK(other.connections == 1);
+}

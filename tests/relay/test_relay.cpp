@@ -106,6 +106,43 @@ TEST_CASE("RTP goes both ways through the relay and is counted")
     CHECK(f.relay->session_count() == 0);
 }
 
+TEST_CASE("the traffic is measured in bits per second over the sampling period")
+{
+    auto options = loopback_options();
+    options.traffic_sampling_period = Seconds{2};
+    Fixture f(options);
+    f.set_up();
+    double told = 0, last = 0;
+    const auto look = [&] {
+        const double now = f.relay->summary().bps_relayed;
+        told += now != last ? now : 0; // a sample may have come amid the packets
+        last = now;
+        return told;
+    };
+    for (int i = 0; i < 5; ++i) {
+        f.caller.send(f.to_caller_side, test::rtp());
+        REQUIRE_FALSE(f.callee.receive().first.empty());
+        look();
+    }
+    constexpr double bits_per_second = 5 * 200 * 8 / 2.0; // with headers, over 2 s
+    REQUIRE(test::run_until(f.io, [&] { return look() >= bits_per_second; }));
+    CHECK(told == bits_per_second);
+    INFO("when nothing flows any more it falls to nothing");
+    CHECK(test::run_until(f.io, [&] { return f.relay->summary().bps_relayed == 0; }));
+}
+
+TEST_CASE("without a sampling period the traffic is not measured")
+{
+    auto options = loopback_options();
+    options.traffic_sampling_period = Seconds{0};
+    Fixture f(options);
+    f.set_up();
+    f.caller.send(f.to_caller_side, test::rtp());
+    REQUIRE_FALSE(f.callee.receive().first.empty());
+    f.io.run_for(Milliseconds{30});
+    CHECK(f.relay->summary().bps_relayed == 0);
+}
+
 TEST_CASE("a phone behind a NAT is answered where it sends from")
 {
     Fixture f;

@@ -2,6 +2,9 @@
 #include "tls/link.hpp"
 
 #include <catch2/catch.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "tls/certificates.hpp"
 #include "tls/link_pair.hpp"
@@ -78,6 +81,28 @@ TEST_CASE("a TLS link knows protocol and peer, and passports that fit let it ope
     CHECK(client->peer_name() == "dispatcher");
     CHECK(server->peer_name() == "relay");
     CHECK_THAT(server->protocol(), Catch::StartsWith("TLSv1.3 "));
+}
+
+TEST_CASE("neither side of a link waits to fill a segment")
+{
+    SocketPair sockets;
+    RecordingOwner client_owner, server_owner;
+    const auto delays = [](int fd) {
+        int no_delay = 0;
+        socklen_t size = sizeof no_delay;
+        REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) == 0);
+        return no_delay == 0;
+    };
+    const int client_fd = sockets.client.native_handle();
+    const int server_fd = sockets.server.native_handle();
+    REQUIRE((delays(client_fd) && delays(server_fd)));
+    const auto client =
+        Link::start(std::move(sockets.client), Link::Side::client, nullptr, {}, client_owner);
+    const auto server =
+        Link::start(std::move(sockets.server), Link::Side::server, nullptr, {}, server_owner);
+    REQUIRE(sockets.run_until([&] { return client_owner.opened && server_owner.opened; }));
+    CHECK_FALSE(delays(client_fd));
+    CHECK_FALSE(delays(server_fd));
 }
 
 TEST_CASE("what a slow peer does not take waits in the backlog and arrives in order")
