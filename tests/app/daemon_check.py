@@ -252,6 +252,21 @@ class Running(Case):
         self.assertEqual(self.remove("call"), "removed\r\n")
         self.assertEqual(child.wait(10), 0, self.log())
 
+    def test_a_dispatcher_stops_on_hangup_and_on_interrupt(self):
+        path = self.config('''
+[dispatcher]
+listen = []
+[dispatcher.management]
+listen = []
+socket_path = "management.sock"
+use_tls = false
+''', role="dispatcher")
+        for number in (signal.SIGHUP, signal.SIGINT):
+            (self.folder / "log").unlink(missing_ok=True)
+            child = self.start(path)
+            child.send_signal(number)
+            self.assertEqual(child.wait(10), 0, self.log())
+
     def test_a_user_signal_switches_to_debug_and_back(self):
         child = self.start(self.config())
         child.send_signal(signal.SIGUSR1)
