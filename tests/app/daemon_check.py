@@ -253,14 +253,15 @@ class Running(Case):
         self.assertEqual(child.wait(10), 0, self.log())
 
     def test_a_dispatcher_stops_on_hangup_and_on_interrupt(self):
-        path = self.config('''
+        subprocess.run([CERTIFICATES, self.folder / "tls"], check=True, capture_output=True)
+        path = self.config("""
 [dispatcher]
-listen = []
+listen = "127.0.0.1:0"
 [dispatcher.management]
 listen = []
 socket_path = "management.sock"
 use_tls = false
-''', role="dispatcher")
+""", role="dispatcher")
         for number in (signal.SIGHUP, signal.SIGINT):
             (self.folder / "log").unlink(missing_ok=True)
             child = self.start(path)
