@@ -31,13 +31,18 @@ bool goes_on(const protocol::SessionReport& report)
     });
 }
 
+/// The callee's tag in a remove of that session; empty: none.
+std::string_view callee_tag(const Session& session, const protocol::Remove& remove)
+{
+    return remove.from_tag == session.from_tag ? remove.to_tag : remove.from_tag;
+}
+
 /// False: it names another callee's tag than the one that we heard of first. That may be a fork
 /// that answered too late, whose call goes on, or the one that answered after all: only the relay
 /// knows.
 bool is_meant(const Session& session, const protocol::Remove& remove)
 {
-    const std::string_view callee =
-        remove.from_tag == session.from_tag ? remove.to_tag : remove.from_tag;
+    const std::string_view callee = callee_tag(session, remove);
     return callee.empty() || session.to_tag.empty() || callee == session.to_tag;
 }
 
@@ -153,7 +158,7 @@ void RemovalDesk::keep_question(const Session& session, const protocol::Remove& 
                                 const Now& now)
 {
     Session asked = session;
-    asked.to_tag = remove.from_tag == session.from_tag ? remove.to_tag : remove.from_tag;
+    asked.to_tag = callee_tag(session, remove);
     keep(std::move(asked), Waiting::What::question, now);
 }
 
