@@ -92,8 +92,8 @@ typedef struct mp_forwarding {
     mp_status (*install)(void *instance, const mp_flow *const *flows, uint32_t count,
                          mp_status *each, mp_error *error);
 
-    /* The flow's endpoints moved: one atomic step, no packet lost. Its totals go on. A flow that is not
-     * installed is refused. [core-thread, must not block] */
+    /* The flow's endpoints moved. No packet is lost or left uncounted: what comes in between reaches the
+     * sockets. Its totals go on. A flow that is not installed is refused. [core-thread, must not block] */
     mp_status (*replace)(void *instance, const mp_flow *flow, mp_flow_reading *until_now, mp_error *error);
 
     /* Stops flows and reports their final totals, so that no packet falls between reading and removing.

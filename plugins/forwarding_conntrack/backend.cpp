@@ -100,8 +100,7 @@ mp_status Backend::prepare(mp_error& error)
     if (std::strtoul(Sysctls::read(table_size).c_str(), nullptr, 10) < small_table)
         log(MP_LOG_WARNING, std::string(table_size) + " is " + Sysctls::read(table_size) +
                                 ": each accelerated flow needs one entry of it");
-    watch_forward_chains(true);
-    chains_seen_ms_ = 0; // the first change is looked at at once
+    look_at_forward_chains();
     return MP_OK;
 }
 
@@ -411,26 +410,27 @@ void Backend::watch_ruleset()
         if (const int problem = rebuild({}); problem != 0)
             log(MP_LOG_ERROR, "table inet " + table_.name() + ": " + std::strerror(problem));
     }
-    watch_forward_chains(changed);
+    chains_changed_ = chains_changed_ || changed;
+    if (chains_changed_ && chain_looks_.is_due())
+        chain_looks_.spend([&] { look_at_forward_chains(); });
 }
 
-void Backend::watch_forward_chains(bool changed)
+void Backend::look_at_forward_chains()
 {
-    constexpr std::int64_t interval_ms = 2000;
-    chains_changed_ = chains_changed_ || changed;
-    const std::int64_t now = now_ms();
-    if (settings_.forward_chain == ForwardChain::trust || !chains_changed_ ||
-        (chains_seen_ms_ != 0 && now - chains_seen_ms_ < interval_ms))
+    if (settings_.forward_chain == ForwardChain::trust)
         return;
-    chains_changed_ = false;
-    chains_seen_ms_ = now;
     namespace support = mediaproxy::plugin_support;
-    const std::string chain =
-        support::blocking_forward_chain(*questions_, support::CtState::established);
+    const auto chain = support::blocking_forward_chain(*questions_, support::CtState::established);
+    chains_changed_ = !chain;
+    if (!chain) {
+        log(MP_LOG_DEBUG, "the kernel does not tell the firewall's rules now; they are looked at "
+                          "again");
+        return;
+    }
     set_obstacle(firewall_obstacle_,
-                 chain.empty() ? ""
-                               : "the firewall drops what is forwarded: " + chain +
-                                     " has policy drop and accepts no established connections");
+                 chain->empty() ? ""
+                                : "the firewall drops what is forwarded: " + *chain +
+                                      " has policy drop and accepts no established connections");
 }
 
 void Backend::clean_up()

@@ -12,6 +12,7 @@
 #include "guard_table.hpp"
 #include "reader.hpp"
 #include "settings.hpp"
+#include "support/ration.hpp"
 #include "support/sysctls.hpp"
 
 namespace forwarding_conntrack
@@ -53,7 +54,7 @@ private:
     void look_after(FlowSpan flows);
     void put_back(FlowSpan flows);
     void watch_ruleset();
-    void watch_forward_chains(bool changed);
+    void look_at_forward_chains();
     void set_obstacle(std::string& present, const std::string& sentence);
     mp_status explain(int problem, mp_error& error) const;
     void log(mp_log_level level, const std::string& sentence) const;
@@ -71,7 +72,7 @@ private:
     bool forwards_ipv6_ = false;
     bool look_again_ = false;    ///< at the table: its condition is unknown
     bool chains_changed_ = true; ///< since they were looked at
-    std::int64_t chains_seen_ms_ = 0;
+    mediaproxy::plugin_support::Ration chain_looks_;
     /// Why nothing may be forwarded now, "" for no reason.
     std::string sysctl_obstacle_, firewall_obstacle_;
     std::vector<Entries::State> states_;

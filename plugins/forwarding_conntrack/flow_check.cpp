@@ -2,7 +2,6 @@
 #include "flow_check.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <string>
 
 #include "support/failure.hpp"
@@ -74,13 +73,6 @@ Flow to_flow(const mp_flow& flow)
         flow.orphan_timeout_ms == 0 ? usual_timeout_s : flow.orphan_timeout_ms / 1000;
     result.timeout_s = std::max(seconds, least_timeout_s);
     return result;
-}
-
-std::int64_t now_ms()
-{
-    timespec now{};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
 }
 
 } // namespace forwarding_conntrack

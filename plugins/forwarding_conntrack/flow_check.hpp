@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <cstdint>
-
 #include "flow.hpp"
 
 namespace forwarding_conntrack
@@ -12,8 +10,5 @@ namespace forwarding_conntrack
 mp_status check_flow(const mp_flow& flow, mp_error& error);
 
 Flow to_flow(const mp_flow& flow);
-
-/// CLOCK_BOOTTIME.
-std::int64_t now_ms();
 
 } // namespace forwarding_conntrack

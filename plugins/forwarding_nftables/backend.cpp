@@ -59,8 +59,8 @@ mp_status Backend::start(mp_error& error)
 {
     if (const mp_status status = ruleset_.probe(error); status != MP_OK)
         return status;
-    if (std::string sentence = firewall_.obstacle(Family::ipv4); !sentence.empty())
-        return fail(&error, MP_E_FAILED, sentence);
+    if (const auto sentence = firewall_.obstacle(Family::ipv4); sentence && !sentence->empty())
+        return fail(&error, MP_E_FAILED, *sentence);
     check_firewall();
     if (firewall_.has_hidden_rules())
         host_.log(MP_LOG_WARNING, "iptables-legacy filters packets here, and its rules cannot be "
@@ -277,17 +277,13 @@ mp_status Backend::replace(const mp_flow& wanted, mp_flow_reading& until_now, mp
     until_now = old->reading();
     if (fresh == nullptr)
         return status;
-    int problem = writer_.exchange(*old, *fresh);
-    if (problem == ENOENT) { // somebody has deleted an element of the old one
-        Flow* const changed = fresh.get();
-        writer_.remove({&old, 1});
-        writer_.add({&changed, 1}, {&problem, 1});
-        if (problem != 0)
-            add_chore(old->id, true);
-    }
+    const int problem = writer_.exchange(*old, *fresh);
     until_now = old->reading();
-    if (problem != 0)
+    if (problem != 0) {
+        old->made_in = round_;
+        add_chore(*old, Chore::mend); // as it was, in a moment
         return explain(*old, problem, error);
+    }
     for (std::size_t side = 0; side < fresh->ways.size(); ++side)
         fresh->ways[side].before = old->ways[side].total();
     flows_.take(wanted.id);

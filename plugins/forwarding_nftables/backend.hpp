@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -20,6 +19,7 @@
 #include "routes.hpp"
 #include "ruleset.hpp"
 #include "support/failure.hpp"
+#include "support/ration.hpp"
 
 namespace forwarding_nftables
 {
@@ -47,15 +47,8 @@ public:
     void clean_up();
 
 private:
-    using Clock = std::chrono::steady_clock;
     using NetlinkSocket = mediaproxy::plugin_support::NetlinkSocket;
     using NftBatch = mediaproxy::plugin_support::NftBatch;
-
-    /// A flow to be looked after, in a later turn of the loop.
-    struct Chore {
-        mp_flow_id id;
-        bool mend; ///< an element seems to be missing; else only its ways out may have changed
-    };
 
     Backend(HostLink host, const Settings& settings, std::unique_ptr<NetlinkSocket> socket);
     mp_status start(mp_error& error);
@@ -103,7 +96,8 @@ private:
                     const mp_traffic& counted);
     void finish_dump();
     void on_routes();
-    void add_chore(mp_flow_id id, bool mend);
+    enum class Chore { reroute, mend };
+    void add_chore(Flow& flow, Chore chore);
     void do_chores();
     void mend(std::span<const FlowTable::Place> ways);
     void reroute(Flow& flow);
@@ -131,13 +125,13 @@ private:
     std::uint32_t generation_ = 0;         ///< of the ruleset when it was last looked at
     std::uint32_t commits_ = 0;            ///< of ours, then
     bool firewall_changed_ = false;
-    Clock::time_point next_firewall_look_{};
+    mediaproxy::plugin_support::Ration firewall_looks_;
 
     std::uint64_t round_ = 0; ///< number of the newest dump
     bool dumping_ = false;
     std::vector<std::uint64_t> asked_;     ///< requests that the next dump answers
     std::vector<std::uint64_t> answering_; ///< that the present one answers
-    std::deque<Chore> chores_;
+    std::deque<mp_flow_id> chores_;        ///< flows to be looked after in a later turn of the loop
     bool chores_posted_ = false;
 };
 

@@ -39,9 +39,11 @@ mp_status Environment::hold(mp_error& error)
     if (!sysctls_.hold())
         return fail(&error, MP_E_DENIED,
                     "somebody changed a sysctl that forwarding needs, and it cannot be set back");
-    if (ipv4_)
-        return prepare_ipv4(error);
-    return MP_OK;
+    if (ipv4_ && looks_.is_due())
+        looks_.spend([&] { refused_ = prepare_ipv4(refusal_); });
+    if (refused_ != MP_OK)
+        error = refusal_;
+    return refused_;
 }
 
 } // namespace forwarding_nftables

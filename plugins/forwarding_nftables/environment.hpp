@@ -4,6 +4,7 @@
 #include <string>
 
 #include "elements.hpp"
+#include "support/ration.hpp"
 #include "support/sysctls.hpp"
 
 namespace forwarding_nftables
@@ -33,7 +34,10 @@ private:
     mp_status prepare_ipv4(mp_error& error);
 
     mediaproxy::plugin_support::Sysctls sysctls_;
-    bool ipv4_ = false, ipv6_ = false; ///< prepared
+    bool ipv4_ = false, ipv6_ = false;         ///< prepared
+    mediaproxy::plugin_support::Ration looks_; ///< at each device
+    mp_status refused_ = MP_OK;                ///< by the last one, and why
+    mp_error refusal_{};
 };
 
 } // namespace forwarding_nftables

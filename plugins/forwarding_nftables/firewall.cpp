@@ -2,6 +2,7 @@
 #include "firewall.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 
@@ -15,6 +16,9 @@
 
 namespace forwarding_nftables
 {
+
+using mediaproxy::plugin_support::gap_of;
+
 namespace
 {
 
@@ -32,11 +36,6 @@ std::span<const std::byte> dump_of(std::array<std::byte, 1024>& room, std::uint1
         mnl_attr_put_strz(message, NFTA_RULE_CHAIN, chain);
     }
     return {room.data(), message->nlmsg_len};
-}
-
-bool is_ours(const nlmsghdr& message, std::uint16_t type)
-{
-    return message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | type);
 }
 
 /// Chains that a packet of ours comes to, behind our own.
@@ -96,6 +95,19 @@ bool Firewall::has_hidden_rules() const
     return false;
 }
 
+void Firewall::dump(std::span<const std::byte> request, std::uint16_t answer,
+                    const NetlinkSocket::OnMessage& on_message)
+{
+    const auto note = [&](int gap) {
+        gap_ = gap_ || (gap != 0 && gap != ENOENT); // not there: that is an answer
+    };
+    note(socket_.exchange(request, [&](const nlmsghdr& message) {
+        note(gap_of(message));
+        if (message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | answer))
+            on_message(message);
+    }));
+}
+
 std::vector<Firewall::ChainPtr> Firewall::base_chains(Family family)
 {
     std::vector<ChainPtr> result;
@@ -104,12 +116,10 @@ std::vector<Firewall::ChainPtr> Firewall::base_chains(Family family)
         std::array<std::byte, 1024> room;
         const auto request =
             dump_of(room, NFT_MSG_GETCHAIN, protocol, socket_.next_sequence(), nullptr, nullptr);
-        socket_.exchange(request, [&](const nlmsghdr& message) {
+        dump(request, NFT_MSG_NEWCHAIN, [&](const nlmsghdr& message) {
             ChainPtr chain(nftnl_chain_alloc());
-            if (!is_ours(message, NFT_MSG_NEWCHAIN) ||
-                nftnl_chain_nlmsg_parse(&message, chain.get()) != 0 || !is_on_the_way(chain.get()))
-                return;
-            result.push_back(std::move(chain));
+            if (nftnl_chain_nlmsg_parse(&message, chain.get()) == 0 && is_on_the_way(chain.get()))
+                result.push_back(std::move(chain));
         });
     }
     return result;
@@ -125,9 +135,9 @@ const Firewall::Rules& Firewall::rules(const ChainName& chain)
     std::array<std::byte, 1024> room;
     const auto request = dump_of(room, NFT_MSG_GETRULE, protocol, socket_.next_sequence(),
                                  table.c_str(), name.c_str());
-    socket_.exchange(request, [&](const nlmsghdr& message) {
+    dump(request, NFT_MSG_NEWRULE, [&](const nlmsghdr& message) {
         std::unique_ptr<nftnl_rule, FreeRule> rule(nftnl_rule_alloc());
-        if (is_ours(message, NFT_MSG_NEWRULE) && nftnl_rule_nlmsg_parse(&message, rule.get()) == 0)
+        if (nftnl_rule_nlmsg_parse(&message, rule.get()) == 0)
             result.push_back(std::move(rule));
     });
     return result;
@@ -163,11 +173,12 @@ Firewall::Verdict Firewall::walk(const ChainName& chain, Family family, unsigned
     return Verdict::fall_through;
 }
 
-std::string Firewall::obstacle(Family family)
+std::optional<std::string> Firewall::obstacle(Family family)
 {
-    if (layout_.settings().on_devices() || layout_.settings().forward_chain == ForwardChain::trust)
-        return {};
     std::string sentence;
+    if (layout_.settings().on_devices() || layout_.settings().forward_chain == ForwardChain::trust)
+        return sentence;
+    gap_ = false;
     for (const ChainPtr& chain : base_chains(family)) {
         const ChainName name{
             static_cast<std::uint8_t>(nftnl_chain_get_u32(chain.get(), NFTNL_CHAIN_FAMILY)),
@@ -187,6 +198,8 @@ std::string Firewall::obstacle(Family family)
         break;
     }
     known_.clear();
+    if (gap_)
+        return std::nullopt;
     return sentence;
 }
 

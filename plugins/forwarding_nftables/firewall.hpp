@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -35,7 +37,9 @@ public:
     Firewall(const Layout& layout, NetlinkSocket& socket) : layout_(layout), socket_(socket) {}
 
     /// Why packets of this family would not get through, as a sentence; "" when they would.
-    std::string obstacle(Family family);
+    /// Nothing when the kernel did not tell all rules: somebody changed them meanwhile, or it has
+    /// no memory.
+    std::optional<std::string> obstacle(Family family);
     /// Filter rules that are not of nftables, and so cannot be looked at.
     bool has_hidden_rules() const;
 
@@ -52,6 +56,8 @@ private:
     using Rules = std::vector<std::unique_ptr<nftnl_rule, FreeRule>>;
     using ChainName = std::tuple<std::uint8_t, std::string, std::string>; ///< family, table, name
 
+    void dump(std::span<const std::byte> request, std::uint16_t answer,
+              const NetlinkSocket::OnMessage& on_message);
     std::vector<ChainPtr> base_chains(Family family);
     const Rules& rules(const ChainName& chain);
     Verdict walk(const ChainName& chain, Family family, unsigned depth);
@@ -59,6 +65,7 @@ private:
     const Layout& layout_;
     NetlinkSocket& socket_;
     std::map<ChainName, Rules> known_; ///< while obstacle() runs
+    bool gap_ = false;                 ///< it has not been told all
 };
 
 } // namespace forwarding_nftables

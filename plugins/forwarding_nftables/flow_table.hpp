@@ -47,6 +47,9 @@ struct Flow {
     std::array<Way, 2> ways;   ///< by side
     std::uint64_t made_in = 0; ///< dump that was the newest when its elements were made
     bool lost = false;         ///< reported, waits for its removal
+    /// Waits for its turn to be looked after: its ways out may have changed. `needs_mending`: an
+    /// element seems to be missing, too.
+    bool has_chore = false, needs_mending = false;
 
     /// The time of the last packet is not known here.
     mp_flow_reading reading() const noexcept

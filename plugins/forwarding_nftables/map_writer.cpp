@@ -58,7 +58,7 @@ MapWriter::NftBatch::Outcome MapWriter::attempt(std::span<Change> changes,
     return outcome;
 }
 
-void MapWriter::carry_out(std::span<Change> changes, Refused refused, const OnElement& on_element)
+void MapWriter::carry_out(std::span<Change> changes, const OnElement& on_element)
 {
     while (!changes.empty()) {
         const auto some = changes.first(std::min(changes.size(), most_changes));
@@ -79,7 +79,7 @@ void MapWriter::carry_out(std::span<Change> changes, Refused refused, const OnEl
                 culprit->error = refusal.error;
                 found = true;
             }
-            if (found && refused == Refused::leave_out)
+            if (found)
                 continue;
             for (Change& change : some)
                 change.error = change.error != 0 ? change.error : outcome.error;
@@ -94,7 +94,7 @@ void MapWriter::add(std::span<Flow* const> flows, std::span<int> errors)
     changes.reserve(flows.size());
     for (const Flow* flow : flows)
         changes.push_back(change(NFT_MSG_NEWSETELEM, *flow));
-    carry_out(changes, Refused::leave_out);
+    carry_out(changes);
     for (std::size_t i = 0; i < flows.size(); ++i)
         errors[i] = changes[i].error;
 }
@@ -105,7 +105,7 @@ void MapWriter::add_ways(std::span<const FlowTable::Place> ways, std::span<int> 
     changes.reserve(ways.size());
     for (const FlowTable::Place& way : ways)
         changes.push_back(change(NFT_MSG_NEWSETELEM, *way.flow, way.side));
-    carry_out(changes, Refused::leave_out);
+    carry_out(changes);
     for (std::size_t i = 0; i < ways.size(); ++i)
         errors[i] = changes[i].error;
 }
@@ -168,7 +168,7 @@ void MapWriter::remove(std::span<Flow* const> flows)
         if (const auto [flow, side] = flows_.find(key); flow != nullptr)
             flow->ways[side].count(counted);
     };
-    carry_out(changes, Refused::leave_out, on_element);
+    carry_out(changes, on_element);
 
     // One way of these is not there, perhaps the other one is.
     std::vector<Change> halves;
@@ -178,7 +178,7 @@ void MapWriter::remove(std::span<Flow* const> flows)
         for (std::size_t side = 0; side < flows[i]->ways.size(); ++side)
             halves.push_back(change(NFT_MSG_DELSETELEM, *flows[i], side));
     }
-    carry_out(halves, Refused::leave_out, on_element);
+    carry_out(halves, on_element);
 }
 
 void MapWriter::remove(Family family, std::span<const Key> keys)
@@ -186,20 +186,19 @@ void MapWriter::remove(Family family, std::span<const Key> keys)
     std::vector<Change> changes;
     for (const Key& key : keys)
         changes.push_back({NFT_MSG_DELSETELEM, 0, family, 1, {key}, {}});
-    carry_out(changes, Refused::leave_out);
+    carry_out(changes);
 }
 
-int MapWriter::exchange(Flow& from, const Flow& to)
+int MapWriter::exchange(Flow& from, Flow& to)
 {
-    std::array changes{change(NFT_MSG_DELSETELEM, from), change(NFT_MSG_NEWSETELEM, to)};
-    carry_out(changes, Refused::refuse_all,
-              [&](const Key& key, std::span<const std::byte>, const mp_traffic& counted) {
-                  for (Way& way : from.ways) {
-                      if (way.key == key)
-                          way.count(counted);
-                  }
-              });
-    return changes[0].error != 0 ? changes[0].error : changes[1].error;
+    Flow* const old = &from;
+    Flow* const fresh = &to;
+    remove({&old, 1});
+    for (Way& way : from.ways)
+        way.close();
+    int refused = 0;
+    add({&fresh, 1}, {&refused, 1});
+    return refused;
 }
 
 } // namespace forwarding_nftables

@@ -33,9 +33,11 @@ public:
     void remove(std::span<Flow* const> flows);
     /// Elements that no flow has.
     void remove(Family family, std::span<const Key> keys);
-    /// `from` is taken out and `to` put in its place, in one step, or nothing happens. 0 or an
-    /// errno.
-    int exchange(Flow& from, const Flow& to);
+    /// Takes `from` out and counts it, then puts `to` in; what comes in between reaches the
+    /// sockets. In one transaction nothing would, but what another processor is just sending by the
+    /// old elements would be missing in their last counters, one packet in eight exchanges of a
+    /// busy flow. 0 or an errno: then `to` is not in, and `from` is out.
+    int exchange(Flow& from, Flow& to);
 
     /// Transactions that took effect.
     std::uint32_t commits() const noexcept { return commits_; }
@@ -51,7 +53,6 @@ private:
         int error = 0;
         std::uint32_t sequence = 0;
     };
-    enum class Refused { leave_out, refuse_all };
 
     /// Many elements in a message, which costs less than one for each flow. False: nothing
     /// happened, as one of them is not there.
@@ -59,7 +60,7 @@ private:
     static Change change(std::uint16_t type, const Flow& flow);
     static Change change(std::uint16_t type, const Flow& flow, std::size_t side);
     /// Carries the changes out, again without those that were refused.
-    void carry_out(std::span<Change> changes, Refused refused, const OnElement& on_element = {});
+    void carry_out(std::span<Change> changes, const OnElement& on_element = {});
     NftBatch::Outcome attempt(std::span<Change> changes, const OnElement& on_element);
 
     const Layout& layout_;

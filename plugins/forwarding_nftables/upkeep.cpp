@@ -15,7 +15,6 @@ namespace
 
 constexpr std::size_t chores_a_turn = 200; ///< about a millisecond
 constexpr std::size_t readings_a_piece = 256;
-constexpr int share_of_time = 1000; ///< looking at foreign rules takes at most a thousandth
 
 } // namespace
 
@@ -40,8 +39,8 @@ void Backend::look_after_host()
     firewall_changed_ = firewall_changed_ || changed;
     if ((changed || look_again_) && built_ && is_damaged())
         rebuild();
-    if (firewall_changed_ && Clock::now() >= next_firewall_look_)
-        check_firewall();
+    if (firewall_changed_ && firewall_looks_.is_due())
+        firewall_looks_.spend([&] { check_firewall(); });
 }
 
 /// Every transaction counts the generation up; what we did not do, others did.
@@ -77,7 +76,7 @@ void Backend::rebuild()
         host_.log(MP_LOG_ERROR, problem.message);
     for (const auto& [id, flow] : flows_.all()) {
         flow->made_in = round_; // a dump under way has older counters of it
-        add_chore(id, true);
+        add_chore(*flow, Chore::mend);
     }
 }
 
@@ -103,12 +102,16 @@ void Backend::count_once_more()
 
 void Backend::check_firewall()
 {
-    const auto begin = Clock::now();
     firewall_changed_ = false;
-    for (const Family family : ruleset_.families())
-        set_obstacle(family, firewall_.obstacle(family));
-    const auto end = Clock::now();
-    next_firewall_look_ = end + share_of_time * (end - begin);
+    for (const Family family : ruleset_.families()) {
+        if (const auto sentence = firewall_.obstacle(family)) {
+            set_obstacle(family, *sentence);
+            continue;
+        }
+        firewall_changed_ = true;
+        host_.log(MP_LOG_DEBUG, "the kernel does not tell the firewall's rules now; they are "
+                                "looked at again");
+    }
 }
 
 void Backend::set_obstacle(Family family, const std::string& sentence)
@@ -196,7 +199,7 @@ void Backend::finish_dump()
                              std::any_of(flow->ways.begin(), flow->ways.end(),
                                          [&](const Way& way) { return way.seen_in != round_; });
         if (missing)
-            add_chore(id, true);
+            add_chore(*flow, Chore::mend);
     }
     if (gone)
         rebuild();
@@ -222,12 +225,15 @@ void Backend::on_routes()
         return;
     }
     for (const auto& [id, flow] : flows_.all())
-        add_chore(id, false);
+        add_chore(*flow, Chore::reroute);
 }
 
-void Backend::add_chore(mp_flow_id id, bool mend)
+/// Once a flow, however often routes change before its turn comes.
+void Backend::add_chore(Flow& flow, Chore chore)
 {
-    chores_.push_back({id, mend});
+    flow.needs_mending = flow.needs_mending || chore == Chore::mend;
+    if (!std::exchange(flow.has_chore, true))
+        chores_.push_back(flow.id);
     if (!std::exchange(chores_posted_, true))
         host_.post(run<&Backend::do_chores>, this);
 }
@@ -237,14 +243,15 @@ void Backend::do_chores()
     chores_posted_ = false;
     std::vector<FlowTable::Place> ways;
     for (std::size_t done = 0; done < chores_a_turn && !chores_.empty(); ++done) {
-        const Chore chore = chores_.front();
+        Flow* flow = flows_.find(chores_.front());
         chores_.pop_front();
-        Flow* flow = flows_.find(chore.id);
-        if (flow == nullptr || flow->lost)
+        // Without a chore: it took the place of the flow that had it.
+        if (flow == nullptr || !std::exchange(flow->has_chore, false) || flow->lost)
             continue;
+        const bool mends = std::exchange(flow->needs_mending, false);
         if (routes_)
             reroute(*flow);
-        if (!chore.mend || flow->lost)
+        if (!mends || flow->lost)
             continue;
         for (std::size_t side = 0; side < flow->ways.size(); ++side)
             ways.push_back({flow, side});
@@ -299,12 +306,10 @@ void Backend::reroute(Flow& flow)
     for (std::size_t side = 0; side < flow.ways.size(); ++side) {
         flow.ways[side].hop = changed.ways[side].hop;
         flow.ways[side].data = changed.ways[side].data;
-        if (refused == 0)
-            flow.ways[side].close();
     }
     flow.made_in = round_;
     if (refused == ENOENT)
-        add_chore(flow.id, true);
+        add_chore(flow, Chore::mend);
     else if (refused != 0)
         report_lost(flow, MP_FLOW_FAILED);
 }

@@ -2,6 +2,7 @@
 #include "support/forward_chains.hpp"
 
 #include <array>
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <set>
@@ -33,30 +34,48 @@ struct RuleEffect {
     std::string next; ///< the chain it goes to, "" for none
 };
 
-template <typename OnMessage>
-void dump(NetlinkSocket& socket, std::uint16_t type, std::uint8_t family, const char* table,
-          OnMessage&& on_message)
+class Dumps
 {
-    alignas(nlmsghdr) std::array<std::byte, 512> buffer;
-    nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-    request->nlmsg_type = static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | type);
-    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    request->nlmsg_seq = socket.next_sequence();
-    auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(nfgenmsg)));
-    header->nfgen_family = family;
-    if (table != nullptr)
-        mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
-    socket.exchange({buffer.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
-        if (message.nlmsg_type != NLMSG_ERROR && message.nlmsg_type != NLMSG_DONE)
-            on_message(message);
-    });
-}
+public:
+    explicit Dumps(NetlinkSocket& socket) : socket_(socket) {}
+
+    template <typename OnMessage>
+    void dump(std::uint16_t type, std::uint8_t family, const char* table, OnMessage&& on_message)
+    {
+        alignas(nlmsghdr) std::array<std::byte, 512> buffer;
+        nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+        request->nlmsg_type = static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | type);
+        request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        request->nlmsg_seq = socket_.next_sequence();
+        auto* header =
+            static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(nfgenmsg)));
+        header->nfgen_family = family;
+        if (table != nullptr)
+            mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
+        note(socket_.exchange({buffer.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
+            note(gap_of(message));
+            if (message.nlmsg_type != NLMSG_ERROR && message.nlmsg_type != NLMSG_DONE)
+                on_message(message);
+        }));
+    }
+    /// Of all dumps so far.
+    bool told_all() const noexcept { return told_all_; }
+
+private:
+    void note(int gap) noexcept
+    {
+        told_all_ = told_all_ && (gap == 0 || gap == ENOENT); // not there: that is an answer
+    }
+
+    NetlinkSocket& socket_;
+    bool told_all_ = true;
+};
 
 /// Base chains of the forward hook with policy drop.
-std::vector<Place> dropping_chains(NetlinkSocket& socket)
+std::vector<Place> dropping_chains(Dumps& dumps)
 {
     std::vector<Place> found;
-    dump(socket, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, nullptr, [&](const nlmsghdr& message) {
+    dumps.dump(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, nullptr, [&](const nlmsghdr& message) {
         const std::unique_ptr<nftnl_chain, decltype(&nftnl_chain_free)> chain(nftnl_chain_alloc(),
                                                                               nftnl_chain_free);
         if (nftnl_chain_nlmsg_parse(&message, chain.get()) < 0 ||
@@ -164,17 +183,17 @@ RuleEffect effect_of(const nftnl_rule& rule, CtState state)
     return reader.effect();
 }
 
-bool accepts(NetlinkSocket& socket, const Place& place, CtState state)
+bool accepts(Dumps& dumps, const Place& place, CtState state)
 {
     std::multimap<std::string, RuleEffect> rules; // by chain
-    dump(socket, NFT_MSG_GETRULE, static_cast<std::uint8_t>(place.family), place.table.c_str(),
-         [&](const nlmsghdr& message) {
-             const std::unique_ptr<nftnl_rule, decltype(&nftnl_rule_free)> rule(nftnl_rule_alloc(),
-                                                                                nftnl_rule_free);
-             if (nftnl_rule_nlmsg_parse(&message, rule.get()) >= 0)
-                 rules.emplace(nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN),
-                               effect_of(*rule, state));
-         });
+    const auto family = static_cast<std::uint8_t>(place.family);
+    dumps.dump(NFT_MSG_GETRULE, family, place.table.c_str(), [&](const nlmsghdr& message) {
+        const std::unique_ptr<nftnl_rule, decltype(&nftnl_rule_free)> rule(nftnl_rule_alloc(),
+                                                                           nftnl_rule_free);
+        if (nftnl_rule_nlmsg_parse(&message, rule.get()) >= 0)
+            rules.emplace(nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN),
+                          effect_of(*rule, state));
+    });
     std::set<std::string> seen;
     std::vector<std::string> open{place.chain};
     while (!open.empty()) {
@@ -200,14 +219,20 @@ const char* family_name(std::uint32_t family)
 
 } // namespace
 
-std::string blocking_forward_chain(NetlinkSocket& socket, CtState state)
+std::optional<std::string> blocking_forward_chain(NetlinkSocket& socket, CtState state)
 {
-    for (const Place& place : dropping_chains(socket)) {
-        if (!accepts(socket, place, state))
-            return std::string("table ") + family_name(place.family) + " " + place.table +
+    Dumps dumps(socket);
+    std::string blocking;
+    for (const Place& place : dropping_chains(dumps)) {
+        if (accepts(dumps, place, state))
+            continue;
+        blocking = std::string("table ") + family_name(place.family) + " " + place.table +
                    ", chain " + place.chain;
+        break;
     }
-    return {};
+    if (!dumps.told_all())
+        return std::nullopt;
+    return blocking;
 }
 
 } // namespace mediaproxy::plugin_support

@@ -177,6 +177,9 @@ Result<void> Daemon::State::open_relay()
 {
     relay::Relay::Environment environment{.io = io_};
     environment.tls = certificates_.relay;
+    environment.find_forwarding = [this](const std::string& plugin) {
+        return plugin_source(config_, plugin::Kind::forwarding, config_.forwarding_table(plugin));
+    };
     for (const std::string& name : config_.relay.forwarding)
         environment.forwarding.push_back(
             plugin_source(config_, plugin::Kind::forwarding, config_.forwarding_table(name)));

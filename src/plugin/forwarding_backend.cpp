@@ -128,6 +128,11 @@ bool ForwardingBackend::reads_sockets() const noexcept
     return (vtable_->flags & MP_FORWARDING_READS_SOCKETS) != 0;
 }
 
+bool ForwardingBackend::outlives_process() const noexcept
+{
+    return (vtable_->flags & MP_FORWARDING_OUTLIVES_PROCESS) != 0;
+}
+
 void ForwardingBackend::install(std::span<const mp_flow* const> flows, std::span<mp_status> each,
                                 std::string* why)
 {

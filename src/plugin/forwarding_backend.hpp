@@ -41,6 +41,8 @@ public:
     const std::string& instance() const noexcept { return host_.instance(); }
     /// The host must stop reading a flow's sockets while it is installed.
     bool reads_sockets() const noexcept;
+    /// What it has installed goes on forwarding when this process is killed.
+    bool outlives_process() const noexcept;
     /// Strays that came faster than the core thread took them.
     std::uint64_t strays_dropped() const { return reports_->strays_dropped(); }
 

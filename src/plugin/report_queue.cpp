@@ -8,16 +8,6 @@
 namespace mediaproxy::plugin
 {
 
-void ReportQueue::Batch::clear()
-{
-    lost.clear();
-    lost_ids.clear();
-    strays.clear();
-    packets.clear();
-    pieces.clear();
-    readings.clear();
-}
-
 ReportQueue::ReportQueue(asio::io_context& io, ForwardingEvents& events) : io_(io), events_(&events)
 {
 }
@@ -68,39 +58,57 @@ void ReportQueue::post_once()
 
 void ReportQueue::deliver()
 {
-    if (delivering_.pieces.empty()) {
-        {
-            const std::lock_guard lock(mutex_);
-            std::swap(waiting_, delivering_);
-        }
-        deliver_urgent(delivering_);
+    const bool fresh = has_delivered();
+    if (fresh) {
+        clear_delivered();
+        const std::lock_guard lock(mutex_);
+        std::swap(waiting_, delivering_);
     }
+    deliver_lost();
+    if (fresh)
+        deliver_strays();
     deliver_readings();
     const std::lock_guard lock(mutex_);
     posted_ = false;
-    if (!delivering_.pieces.empty() || waiting_.has_any())
+    if (!has_delivered() || waiting_.has_any())
         post_once();
 }
 
-/// A handler may detach: it is asked again before each report.
-void ReportQueue::deliver_urgent(const Batch& batch)
+void ReportQueue::clear_delivered()
 {
-    for (const Lost& lost : batch.lost) {
+    delivering_.lost.clear();
+    delivering_.lost_ids.clear();
+    delivering_.strays.clear();
+    delivering_.packets.clear();
+    delivering_.pieces.clear();
+    delivering_.readings.clear();
+    next_lost_ = next_piece_ = 0;
+}
+
+/// A handler may detach: it is asked again before each report.
+void ReportQueue::deliver_lost()
+{
+    const std::size_t end = std::min(delivering_.lost.size(), next_lost_ + lost_a_turn);
+    while (next_lost_ < end) {
+        const Lost& lost = delivering_.lost[next_lost_++];
         if (events_ != nullptr)
             events_->on_lost(lost.id, lost.reason);
     }
-    for (const Stray& stray : batch.strays) {
+}
+
+void ReportQueue::deliver_strays()
+{
+    for (const Stray& stray : delivering_.strays) {
         if (events_ != nullptr)
             events_->on_stray(stray.id, stray.side, stray.from,
-                              std::span(batch.packets).subspan(stray.offset, stray.size));
+                              std::span(delivering_.packets).subspan(stray.offset, stray.size));
     }
 }
 
-/// As many as one turn of the loop takes; clears the batch behind the last.
+/// As many as one turn of the loop takes.
 void ReportQueue::deliver_readings()
 {
-    std::size_t room = readings_a_turn;
-    for (; next_piece_ < delivering_.pieces.size() && room > 0; ++next_piece_) {
+    for (std::size_t room = readings_a_turn; next_piece_ < delivering_.pieces.size() && room > 0;) {
         Readings& piece = delivering_.pieces[next_piece_];
         const std::size_t taken = std::min(piece.size, room);
         const bool whole = taken == piece.size;
@@ -109,16 +117,11 @@ void ReportQueue::deliver_readings()
             events_->on_readings(piece.request, readings,
                                  whole ? piece.piece : ForwardingEvents::Piece::more);
         room -= taken;
-        if (whole)
-            continue;
         piece.offset += taken;
         piece.size -= taken;
-        return;
+        if (whole)
+            ++next_piece_;
     }
-    if (next_piece_ < delivering_.pieces.size())
-        return;
-    delivering_.clear();
-    next_piece_ = 0;
 }
 
 } // namespace mediaproxy::plugin

@@ -38,8 +38,9 @@ class ReportQueue : public std::enable_shared_from_this<ReportQueue>
 {
 public:
     static constexpr std::size_t most_strays = 4096;
-    /// A long list of readings holds up nobody else.
+    /// A long list holds up nobody else. A lost flow is taken back one by one.
     static constexpr std::size_t readings_a_turn = 500;
+    static constexpr std::size_t lost_a_turn = 100;
     static constexpr std::size_t most_stray_bytes = 4UL * 1024 * 1024;
 
     /// `events` is borrowed until detach().
@@ -82,18 +83,24 @@ private:
         {
             return !lost.empty() || !strays.empty() || !pieces.empty();
         }
-        void clear();
     };
 
     void post_once();
     void deliver();
-    void deliver_urgent(const Batch& batch);
+    void deliver_lost();
+    void deliver_strays();
     void deliver_readings();
+    bool has_delivered() const noexcept
+    {
+        return next_lost_ == delivering_.lost.size() && next_piece_ == delivering_.pieces.size();
+    }
+    void clear_delivered();
 
     asio::io_context& io_;
     ForwardingEvents* events_;   ///< core thread only
     Batch delivering_;           ///< core thread only; its memory is used again
-    std::size_t next_piece_ = 0; ///< of `delivering_`, whose first ones have been delivered
+    std::size_t next_lost_ = 0;  ///< of `delivering_`, whose first ones have been delivered
+    std::size_t next_piece_ = 0; ///< the same
     mutable std::mutex mutex_;
     Batch waiting_;
     bool posted_ = false;

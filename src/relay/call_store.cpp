@@ -19,6 +19,7 @@ constexpr std::string_view run_table = "relay-run";
 constexpr std::string_view age_key = "age";
 constexpr std::string_view self_table = "relay-self";
 constexpr std::string_view instance_key = "instance";
+constexpr std::string_view forwarding_key = "forwarding";
 
 /// Takes a number and the blank behind it off the text.
 std::optional<std::uint64_t> take_number(std::string_view& text)
@@ -92,18 +93,41 @@ std::string CallStore::instance(std::string fresh)
 {
     if (!store_)
         return fresh;
-    std::string kept;
-    const auto loaded = store_->load_all(self_table, [&](std::string_view key, auto value) {
-        if (key == instance_key)
-            kept = value;
-    });
-    if (!loaded)
-        log::error("relay: what it said of itself before cannot be read: {}",
-                   loaded.error().message);
+    std::string kept = told(instance_key);
     if (!kept.empty())
         return kept;
     store_->save(self_table, instance_key, fresh);
     return fresh;
+}
+
+void CallStore::save_forwarding(std::string_view plugin)
+{
+    if (!store_)
+        return;
+    if (plugin.empty())
+        store_->erase(self_table, forwarding_key);
+    else
+        store_->save(self_table, forwarding_key, std::string(plugin));
+}
+
+std::string CallStore::forwarding() const
+{
+    return store_ ? told(forwarding_key) : std::string();
+}
+
+/// What an earlier run said of itself.
+std::string CallStore::told(std::string_view wanted) const
+{
+    std::string found;
+    const auto loaded =
+        store_->load_all(self_table, [&](std::string_view key, std::string_view value) {
+            if (key == wanted)
+                found = value;
+        });
+    if (!loaded)
+        log::error("relay: what it said of itself before cannot be read: {}",
+                   loaded.error().message);
+    return found;
 }
 
 void CallStore::load(const EachLetter& each)

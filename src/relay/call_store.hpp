@@ -13,10 +13,10 @@
 namespace mediaproxy::relay
 {
 
-/// What the relay's store holds of calls, so that a kill -9 loses none: by record_id, either the
-/// copy of a running call that was answered, or the report of one that ended, a letter. A letter
-/// takes the place of the copy in one write, and nothing erases a copy before the dispatcher has
-/// the record: at every moment one of the two is there. [core thread]
+/// What the relay's store holds of itself and of calls, so that a kill -9 loses none: by record_id,
+/// either the copy of a running call that was answered, or the report of one that ended, a letter.
+/// A letter takes the place of the copy in one write, and nothing erases a copy before the
+/// dispatcher has the record: at every moment one of the two is there. [core thread]
 class CallStore
 {
 public:
@@ -35,6 +35,11 @@ public:
     /// only.
     std::string instance(std::string fresh);
 
+    /// The plugin by which this run forwards, if its flows outlive a kill; "" when there is none.
+    void save_forwarding(std::string_view plugin);
+    /// That of an earlier run that did not come to its orderly end. At start only.
+    std::string forwarding() const;
+
     /// What an earlier run left, each as the letter to be sent: a running call is marked lost and
     /// has lasted until the last sign of life of that run. What cannot be read is erased and
     /// logged. At start only.
@@ -43,6 +48,8 @@ public:
     void load(const EachLetter& each);
 
 private:
+    std::string told(std::string_view wanted) const;
+
     StateStore* store_;
 };
 

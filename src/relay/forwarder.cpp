@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "relay/forwarder.hpp"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <utility>
 
@@ -17,6 +18,8 @@ namespace
 
 constexpr Seconds read_interval{1};
 constexpr Milliseconds refresh_patience{100};
+/// One transaction of a back end, some two milliseconds: a burst of calls holds up nobody else.
+constexpr std::size_t installs_a_turn = 200;
 constexpr Seconds warning_interval{60};
 constexpr std::uint8_t dscp_untouched = 255;
 
@@ -88,6 +91,11 @@ void Forwarder::want(SocketId id)
     if (!backend_)
         return;
     wanted_.push_back(id);
+    install_soon();
+}
+
+void Forwarder::install_soon()
+{
     if (std::exchange(install_posted_, true))
         return;
     asio::post(io_, [this, alive = alive_] {
@@ -102,14 +110,18 @@ void Forwarder::install_wanted()
     if (wanted_.empty())
         return;
     std::vector<session::SessionTable::FlowPlan> plans;
-    plans.reserve(wanted_.size());
-    for (const SocketId id : std::exchange(wanted_, {})) {
-        const session::SocketRole role = ports_.role(id);
+    const std::size_t taken = std::min(wanted_.size(), installs_a_turn);
+    plans.reserve(taken);
+    for (std::size_t i = 0; i < taken; ++i) {
+        const session::SocketRole role = ports_.role(wanted_[i]);
         if (role.stream == nullptr)
             continue;
         if (auto plan = table_->begin_flow(role))
             plans.push_back(*plan);
     }
+    wanted_.erase(wanted_.begin(), wanted_.begin() + static_cast<std::ptrdiff_t>(taken));
+    if (!wanted_.empty())
+        install_soon();
     if (!plans.empty())
         install(plans);
 }

@@ -70,6 +70,7 @@ private:
     };
     enum class Watch : std::uint8_t { ours, theirs };
 
+    void install_soon();
     void install(std::span<session::SessionTable::FlowPlan> plans);
     void watch(const Flow& flow, Watch watch) noexcept;
     void warn_refused(std::string_view reason);

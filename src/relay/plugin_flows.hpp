@@ -19,6 +19,7 @@ public:
     static Result<std::unique_ptr<PluginFlows>>
     load(asio::io_context& io, const plugin::PluginSource& source, FlowEvents& events);
 
+    bool outlives_process() const noexcept { return backend_->outlives_process(); }
     std::string_view name() const noexcept override { return name_; }
     bool reads_sockets() const noexcept override { return backend_->reads_sockets(); }
     void install(std::span<const mp_flow* const> flows, std::span<mp_status> each,

@@ -35,6 +35,9 @@ public:
         std::string version;                          ///< the daemon's
         StateStore* store = nullptr; ///< calls and reports over a kill -9; null: none are kept
         std::string name_servers;    ///< instead of those of resolv.conf, see Resolver
+        /// A back end by its plugin's name, whether `forwarding` has it or not: to clear away what
+        /// it left in the kernel when an earlier run was killed. Empty: nothing is cleared away.
+        std::function<plugin::PluginSource(const std::string& plugin)> find_forwarding;
     };
     /// Binds nothing but checks what it can: relay_ip, port range, descriptors. Logs how many
     /// streams the range and RLIMIT_NOFILE allow.

@@ -82,12 +82,21 @@ Result<void> Relay::State::open()
 
 void Relay::State::load_forwarding()
 {
-    std::unique_ptr<FlowBackend> backend;
+    const std::string before = calls_.forwarding();
+    // One that is tried anyway clears away by itself.
+    const bool is_tried =
+        std::any_of(environment_.forwarding.begin(), environment_.forwarding.end(),
+                    [&](const plugin::PluginSource& source) { return source.name == before; });
+    if (!before.empty() && !is_tried)
+        remove_leftovers(before);
+    std::unique_ptr<PluginFlows> backend;
     for (const plugin::PluginSource& source : environment_.forwarding) {
         auto loaded = PluginFlows::load(environment_.io, source, forwarder_);
         if (loaded) {
             backend = *std::move(loaded);
             log::info("forwarding by {}", backend->name());
+            if (backend->outlives_process())
+                calls_.save_forwarding(source.name);
             break;
         }
         log::warning("forwarding: {}", loaded.error().message);
@@ -95,9 +104,30 @@ void Relay::State::load_forwarding()
     if (!backend && !environment_.forwarding.empty())
         log::warning(
             "forwarding: no back end; all packets are relayed by the daemon itself, slower");
+    if (is_tried && !(backend && backend->outlives_process()))
+        log::warning("forwarding: an earlier run forwarded by {} and was killed; what it left in "
+                     "the kernel stays until {} works again",
+                     before, before);
     // Kernel state may vanish when nobody speaks for longer than the daemon itself would wait.
     const Seconds orphans = std::max(options_.stream_timeout, options_.on_hold_timeout) * 2;
     forwarder_.start(table_, path_, std::move(backend), std::min(orphans, Seconds{86400}));
+}
+
+/// Else the calls of a killed run would be forwarded for ever, and its sysctls stay.
+void Relay::State::remove_leftovers(const std::string& plugin)
+{
+    if (!environment_.find_forwarding)
+        return;
+    const auto loaded =
+        PluginFlows::load(environment_.io, environment_.find_forwarding(plugin), forwarder_);
+    if (!loaded) {
+        log::warning("forwarding: an earlier run forwarded by {} and was killed; what it left in "
+                     "the kernel cannot be removed: {}",
+                     plugin, loaded.error().message);
+        return;
+    }
+    log::info("forwarding: what an earlier run left in the kernel by {} is removed", plugin);
+    calls_.save_forwarding({});
 }
 
 void Relay::State::start()
@@ -410,6 +440,7 @@ void Relay::State::wait_until_told(TimePoint patience)
     saver_.stop();
     owners_.keep_or_log();
     forwarder_.stop();
+    calls_.save_forwarding({});
     ports_.stop();
     tick_timer_.cancel();
     sample_timer_.cancel();

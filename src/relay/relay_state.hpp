@@ -69,6 +69,7 @@ private:
     };
 
     void load_forwarding();
+    void remove_leftovers(const std::string& plugin);
     void on_targets(const std::vector<DispatcherTarget>& targets);
     void drop_retired();
     bool may_go(const LinkEntry& entry);

@@ -118,7 +118,7 @@ void PluginHost::wake()
     [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
 }
 
-void PluginHost::turn(int patience_ms)
+PluginHost::Turn PluginHost::turn(int patience_ms)
 {
     std::vector<pollfd> entries{{wake_, POLLIN, 0}};
     std::vector<std::uint32_t> numbers;
@@ -136,11 +136,15 @@ void PluginHost::turn(int patience_ms)
     }
     for (const auto& [call, user] : posted)
         call(user);
+    Turn done{posted.size(), 0};
     for (std::size_t i = 0; i < numbers.size(); ++i) {
         const auto watch = watches_.find(numbers[i]);
-        if (watch != watches_.end() && (entries[i + 1].revents & POLLIN) != 0)
-            watch->second.call(watch->second.user, MP_FD_READ);
+        if (watch == watches_.end() || (entries[i + 1].revents & POLLIN) == 0)
+            continue;
+        watch->second.call(watch->second.user, MP_FD_READ);
+        ++done.events;
     }
+    return done;
 }
 
 void PluginHost::load(const std::string& path)
@@ -250,6 +254,16 @@ bool PluginHost::await_strays(std::size_t count)
 bool PluginHost::await_lost(std::size_t count)
 {
     return await([this, count] { return lost_.size() >= count; });
+}
+
+std::size_t PluginHost::settle()
+{
+    std::size_t posted = 0;
+    for (Turn done{1, 0}; done.posted + done.events > 0;) {
+        done = turn(0);
+        posted += done.posted;
+    }
+    return posted;
 }
 
 bool PluginHost::await(const std::function<bool()>& reached)

@@ -80,6 +80,8 @@ public:
 
     /// Turns of the event loop until `reached`, a few seconds at most; true when it was.
     bool await(const std::function<bool()>& reached);
+    /// Turns of the event loop until there is nothing to do; how often the plugin had put off work.
+    std::size_t settle();
 
 private:
     /// What callbacks get, with the way back. mp_host comes first.
@@ -96,7 +98,10 @@ private:
     void offer_services();
     void offer_events();
     void wake();
-    void turn(int patience_ms);
+    struct Turn {
+        std::size_t posted = 0, events = 0; ///< that were there
+    };
+    Turn turn(int patience_ms);
 
     void* library_ = nullptr;
     const mp_plugin* plugin_ = nullptr;

@@ -427,6 +427,46 @@ TEST_CASE("a firewall that comes later sends calls back to the slow path until i
     CHECK(host.install(call.flow(3)) == MP_OK);
 }
 
+TEST_CASE("rules that the kernel does not tell change nothing, and are looked at again")
+{
+    using forwarding_test::BadDump;
+    const auto how = GENERATE(BadDump::refused, BadDump::given_up, BadDump::interrupted);
+    CAPTURE(static_cast<int>(how));
+    const std::string wall = "nft 'table inet wall { chain forward { type filter hook forward "
+                             "priority 0; policy drop; ";
+    const std::string open = "ct state established accept; }; }'", closed = "}; }'";
+    const Lab lab;
+    const LabCall call(lab);
+    PluginHost host(PLUGIN_PATH, {});
+    host.adopt({});
+    const auto until_not_told = [&](const std::string& command, std::uint16_t type) {
+        forwarding_test::NetlinkTap tap;
+        Lab::relay(command);
+        tap.spoil(type, how);
+        const auto told = host.log().size();
+        return read_until(host, [&](const auto&) {
+            const auto log = host.log();
+            return std::any_of(log.begin() + static_cast<std::ptrdiff_t>(told), log.end(),
+                               [](const std::string& line) {
+                                   return line.find("does not tell") != std::string::npos;
+                               });
+        });
+    };
+    REQUIRE(host.install(call.flow(1)) == MP_OK);
+    REQUIRE(until_not_told(wall + open, NFT_MSG_GETRULE));
+    CHECK(host.lost().empty());
+    REQUIRE(until_not_told("nft flush chain inet wall forward", NFT_MSG_GETCHAIN));
+    CHECK(host.lost().empty());
+
+    REQUIRE(read_until(host, [&](const auto&) { return !host.lost().empty(); }));
+    host.remove(1);
+    REQUIRE(until_not_told("nft delete table inet wall", NFT_MSG_GETCHAIN));
+    CHECK(host.install(call.flow(2)) == MP_E_AGAIN);
+    REQUIRE(read_until(host, [&](const auto&) { return host.install(call.flow(3)) == MP_OK; }));
+    Lab::relay(wall + closed);
+    REQUIRE(read_until(host, [&](const auto&) { return host.lost().size() == 2; }));
+}
+
 TEST_CASE("the operator may say that the firewall is all right")
 {
     const Lab lab;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <linux/netfilter/nf_tables.h>
 
+#include "../forwarding/netlink_tap.hpp"
 #include "nftables.hpp"
 
 using namespace forwarding_test;
@@ -194,6 +197,40 @@ TEST_CASE("when a firewall begins to drop, flows come back to the slow path, unt
     CHECK(call.relay_caller.receive() == "slow");
 
     lab.run("nft add rule inet guard guarding ct state untracked accept");
+    REQUIRE(read_until(*host, [&] { return host->install(call.flow(3)) == MP_OK; }));
+    check_forwards(call);
+}
+
+TEST_CASE("rules that the kernel does not tell change nothing, and are looked at again")
+{
+    const auto how = GENERATE(BadDump::refused, BadDump::given_up, BadDump::interrupted);
+    CAPTURE(static_cast<int>(how));
+    const KernelLab lab;
+    const LabCall call(lab);
+    const auto host = start(lab);
+    const auto until_not_told = [&](const std::string& rules, std::uint16_t type) {
+        NetlinkTap tap;
+        load_rules(lab, "add table inet guard\ndelete table inet guard\n" + rules);
+        tap.spoil(type, how);
+        const auto told = host->log().size();
+        return read_until(*host, [&] {
+            const auto log = host->log();
+            return std::any_of(log.begin() + static_cast<std::ptrdiff_t>(told), log.end(),
+                               [](const std::string& line) {
+                                   return line.find("does not tell") != std::string::npos;
+                               });
+        });
+    };
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    REQUIRE(until_not_told(forward_chain("ct state untracked accept", "drop"), NFT_MSG_GETRULE));
+    CHECK(host->lost().empty());
+    REQUIRE(until_not_told(forward_chain("", "drop"), NFT_MSG_GETCHAIN));
+    CHECK(host->lost().empty());
+
+    REQUIRE(read_until(*host, [&] { return !host->lost().empty(); }));
+    host->remove(1);
+    REQUIRE(until_not_told("", NFT_MSG_GETCHAIN));
+    CHECK(host->install(call.flow(2)) == MP_E_AGAIN);
     REQUIRE(read_until(*host, [&] { return host->install(call.flow(3)) == MP_OK; }));
     check_forwards(call);
 }

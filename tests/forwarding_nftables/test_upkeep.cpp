@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <fstream>
 #include <linux/netfilter/nf_tables.h>
 
 #include "../forwarding/netlink_tap.hpp"
@@ -316,5 +317,32 @@ TEST_CASE("on devices, a route that moves takes its flows along")
     call.caller.send(call.relay_caller.endpoint(), "by way of .3");
     CHECK(far.receive() == "by way of .3");
     CHECK(host->remove(1).from_caller.packets == 2);
+    CHECK(host->lost().empty());
+}
+
+TEST_CASE("on devices, routes that change faster than flows are looked after pile nothing up")
+{
+    constexpr std::size_t flows = 1000, looked_after_in_a_turn = 200;
+    constexpr int changes = 640, changes_in_a_turn = 64;
+    const KernelLab lab;
+    const LabCall call(lab);
+    call.greet();
+    const auto host = start(lab, settings_for(Hook::devices));
+    for (std::size_t id = 0; id < flows; ++id) {
+        mp_flow flow = call.flow(id);
+        flow.caller_remote.port = static_cast<std::uint16_t>(20000 + id);
+        flow.callee_remote.port = flow.caller_remote.port;
+        REQUIRE(host->install(flow) == MP_OK);
+    }
+    host->settle();
+    const std::string file = lab.state_dir() + "/routes";
+    {
+        std::ofstream routes(file);
+        for (int i = 0; i < changes; ++i)
+            routes << "route add 10.98." << i / 256 << "." << i % 256 << "/32 via 10.71.2.2\n";
+    }
+    lab.run("ip -batch " + file);
+    const std::size_t all_once = flows / looked_after_in_a_turn;
+    CHECK(host->settle() <= changes / changes_in_a_turn + all_once);
     CHECK(host->lost().empty());
 }

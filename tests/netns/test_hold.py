@@ -2,8 +2,9 @@
 """A held call outlives what the kernel, or a NAT, remembers of it."""
 import time
 
+from lab.daemon import until
 from wire.backends import ALL, NFTABLES, USERSPACE, with_each
-from wire.case import Forwarding
+from wire.case import Forwarding, story
 
 CALLS = 20
 KERNEL_FORGETS = 5  # seconds: nf_conntrack_udp_timeout_stream, and without it
@@ -11,9 +12,9 @@ NAT_FORGETS = 25  # seconds, after which the relay expects a phone at another po
 
 
 class Talking(Forwarding):
-    def talk(self, family):
+    def talk(self, family, **relay):
         """A daemon, its proxy, and calls whose media the back end forwards."""
-        daemon = self.start(idle_timeout=60)
+        daemon = self.start(**relay)
         proxy = self.proxy(daemon)
         calls = self.calls(proxy, CALLS, family)
         load = self.phones(calls)
@@ -28,7 +29,7 @@ class Hold(Talking):
         self.make_place()
         for key in ("udp_timeout", "udp_timeout_stream"):
             self.place.set(f"net.netfilter.nf_conntrack_{key}", KERNEL_FORGETS)
-        daemon, proxy, calls, load = self.talk(family)
+        daemon, proxy, calls, load = self.talk(family, idle_timeout=60)
         for call in calls:
             call.reinvite(proxy, directions=("sendonly", "recvonly"), moves=False)
         load.pause()
@@ -57,7 +58,7 @@ class Hold(Talking):
 class LongHold(Talking):
     def test_callers_come_back_from_other_ports_of_their_nat(self):
         self.make_place()
-        daemon, proxy, calls, load = self.talk(4)
+        daemon, proxy, calls, load = self.talk(4, idle_timeout=60)
         for call in calls:
             call.reinvite(proxy, directions=("inactive", "inactive"), moves=False)
         load.pause()
@@ -75,4 +76,23 @@ class LongHold(Talking):
         self.until_forwarded(daemon, CALLS)
         load.pause()
         self.assert_media_whole(load)
+        daemon.stop()
+
+
+@with_each((NFTABLES, USERSPACE))
+class Silence(Talking):
+    def test_without_idle_timeout_a_call_may_be_silent_as_long_as_the_kernel_remembers(self):
+        self.make_place()
+        self.place.set("net.netfilter.nf_conntrack_udp_timeout_stream", KERNEL_FORGETS)
+        daemon, _, _, load = self.talk(4)
+        load.pause()
+        silent = time.monotonic()
+        until(
+            lambda: len(daemon.rows()) == CALLS,
+            KERNEL_FORGETS + 5,
+            lambda: f"{len(daemon.rows())} records: {story(daemon)}",
+        )
+        self.assertGreaterEqual(time.monotonic(), silent + KERNEL_FORGETS - 2 / load.rate)
+        ends = {row[3]["streams"][0]["timeout_wait"] for row in daemon.rows()}
+        self.assertEqual(ends, {KERNEL_FORGETS})
         daemon.stop()

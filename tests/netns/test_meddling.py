@@ -186,6 +186,16 @@ class Leftovers(Forwarding):
         self.assertEqual(ours, [])  # others are of packets that come after the stop
 
     def test_a_killed_daemons_flows_are_gone_when_the_next_one_starts(self):
+        self.flows_are_gone_for(self.backend.forwarding)
+
+    def test_they_are_gone_for_one_that_forwards_by_itself(self):
+        self.flows_are_gone_for("userspace")
+
+    def test_they_are_gone_for_one_that_has_no_back_end(self):
+        self.flows_are_gone_for("none")
+
+    def flows_are_gone_for(self, forwarding):
+        """One is killed, and the next one has this setting of `forwarding`."""
         self.make_place()
         before = self.place.sysctls()
         daemon = self.start()
@@ -194,9 +204,13 @@ class Leftovers(Forwarding):
         load.start()
         self.until_forwarded(daemon, CALLS)
         daemon.kill()
+        daemon.settings["relay"]["forwarding"] = forwarding
         daemon.start()
         load.pause()
-        self.assertEqual(self.flow_counts(daemon)[self.backend.forwarding], 0)
+        self.assertEqual(sum(self.flow_counts(daemon).values()), 0)
+        if forwarding != self.backend.forwarding:
+            self.assertEqual(self.place.tables(), [])
+            self.assertEqual(self.place.sysctls(), before, "what the dead one had set stays set")
         received = load.report().total("received")
         load.start()
         sent = load.report().total("sent")

@@ -297,6 +297,29 @@ TEST_CASE("a long list of readings leaves room for others between its parts")
     CHECK(f.events.packets == many);
 }
 
+TEST_CASE("when all flows are lost at once, others have their turn in between")
+{
+    Fixture f;
+    const auto backend = f.make();
+    constexpr std::size_t many = 2 * ReportQueue::lost_a_turn + 1;
+    for (std::size_t id = 1; id <= many; ++id)
+        fake.events->lost(fake.host, id, MP_FLOW_FAILED);
+    const mp_endpoint from{4, 0, 4000, {127, 0, 0, 1}};
+    fake.events->stray(fake.host, 1, MP_SIDE_CALLER, &from, "x", 1);
+    asio::post(f.io, [&] { f.events.seen.push_back("another"); });
+    f.io.run();
+    const auto place_of = [&](const std::string& what) {
+        const auto& seen = f.events.seen;
+        return static_cast<std::size_t>(std::find(seen.begin(), seen.end(), what) - seen.begin());
+    };
+    CHECK(place_of("lost " + std::to_string(ReportQueue::lost_a_turn) + " 1") <
+          place_of("another"));
+    CHECK(place_of("lost " + std::to_string(ReportQueue::lost_a_turn + 1) + " 1") >
+          place_of("another"));
+    CHECK(place_of("lost " + std::to_string(many) + " 1") == f.events.seen.size() - 1);
+    CHECK(f.events.strays == 1);
+}
+
 TEST_CASE("strays that come faster than they are taken are dropped and counted")
 {
     Fixture f;
