@@ -183,23 +183,10 @@ std::optional<Seconds> WholeSeconds::read(const Value& value) const
     return Seconds{*number};
 }
 
-std::string SecondsOrAuto::allowed() const
-{
-    return "\"auto\" or " + WholeSeconds{}.allowed();
-}
-
-std::optional<std::optional<Seconds>> SecondsOrAuto::read(const Value& value) const
+bool is_auto(const Value& value)
 {
     const std::string* const word = std::get_if<std::string>(&value.data);
-    if (word != nullptr && *word == "auto")
-        return std::optional<Seconds>{};
-    const auto seconds = WholeSeconds{}.read(value);
-    return seconds ? std::optional<std::optional<Seconds>>(seconds) : std::nullopt;
-}
-
-std::string SecondsOrAuto::print(const std::optional<Seconds>& value) const
-{
-    return value ? std::to_string(value->count()) : quote("auto");
+    return word != nullptr && *word == "auto";
 }
 
 std::optional<Milliseconds> Fraction::read(const Value& value) const

@@ -70,12 +70,27 @@ struct WholeSeconds {
     std::string print(Seconds value) const { return std::to_string(value.count()); }
 };
 
-/// Whole seconds, or "auto" for nothing.
-struct SecondsOrAuto {
-    std::string allowed() const;
-    std::optional<std::optional<Seconds>> read(const Value& value) const;
-    std::string print(const std::optional<Seconds>& value) const;
+bool is_auto(const Value& value);
+
+/// What `Codec` takes for a T, or "auto" for nothing.
+template <class Codec, class T>
+struct OrAuto {
+    Codec codec;
+    std::string allowed() const { return "\"auto\" or " + codec.allowed(); }
+    std::optional<std::optional<T>> read(const Value& value) const
+    {
+        if (is_auto(value))
+            return std::optional<T>{};
+        const std::optional<T> taken = codec.read(value);
+        return taken ? std::optional<std::optional<T>>(taken) : std::nullopt;
+    }
+    std::string print(const std::optional<T>& value) const
+    {
+        return value ? codec.print(*value) : "\"auto\"";
+    }
 };
+using SecondsOrAuto = OrAuto<WholeSeconds, Seconds>;
+using CountOrAuto = OrAuto<Count, int>;
 
 /// Seconds with a fraction, kept as milliseconds.
 struct Fraction {

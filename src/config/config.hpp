@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,7 +45,9 @@ struct Config {
     std::string plugin_dir;
     std::string runtime_dir = "/run/mediaproxy";
     std::string state_dir = "/var/lib/mediaproxyd";
-    int busy_poll = 15; ///< microseconds for which the core thread looks for work before it sleeps
+    /// Microseconds for which the core thread looks for work before it sleeps; nothing: 15 with a
+    /// dispatcher, 0 in a relay alone, to which no proxy talks.
+    std::optional<int> busy_poll;
     struct Log {
         log::Level level = log::Level::info;
         LogTarget target = LogTarget::automatic;

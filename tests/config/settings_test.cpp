@@ -16,7 +16,7 @@ struct Case {
 };
 
 const std::vector<Case> cases{
-    {"", "busy_poll", {"0", "15", "1000"}, {"-1", "1001", "1.5", "'15'", "nan"}},
+    {"", "busy_poll", {"'auto'", "0", "15", "1000"}, {"-1", "1001", "1.5", "'15'", "nan"}},
     {"log",
      "level",
      {"'critical'", "'Error'", "'WARNING'", "'INFO'", "'debug'"},
