@@ -132,7 +132,8 @@ std::chrono::microseconds busy_poll(const config::Config& config)
     // Nobody else could work meanwhile where there is one CPU.
     if (std::thread::hardware_concurrency() <= 1)
         return {};
-    // A relay's next request is rarely so close behind: its dispatcher gathers what its proxies ask.
+    // A relay's next request is rarely so close behind: its dispatcher gathers what its proxies
+    // ask.
     const int automatic = has_dispatcher(config.role) ? 15 : 0;
     return std::chrono::microseconds{config.busy_poll.value_or(automatic)};
 }

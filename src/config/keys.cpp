@@ -49,7 +49,8 @@ void add_common(std::vector<Key>& all)
     all.push_back(key(
         "", "state_dir", path, [](auto& c) -> auto& { return c.state_dir; }));
     all.push_back(key(
-        "", "busy_poll", CountOrAuto{Count{0, 1000}}, [](auto& c) -> auto& { return c.busy_poll; }));
+        "", "busy_poll", CountOrAuto{Count{0, 1000}},
+        [](auto& c) -> auto& { return c.busy_poll; }));
     using Spool = store::Options::Spool;
     const Choice<Spool> spool{{{"disk", Spool::disk}, {"memory", Spool::memory}}};
     all.push_back(key(
