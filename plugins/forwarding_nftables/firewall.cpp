@@ -2,7 +2,6 @@
 #include "firewall.hpp"
 
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <fstream>
 
@@ -16,9 +15,6 @@
 
 namespace forwarding_nftables
 {
-
-using mediaproxy::plugin_support::gap_of;
-
 namespace
 {
 
@@ -98,14 +94,11 @@ bool Firewall::has_hidden_rules() const
 void Firewall::dump(std::span<const std::byte> request, std::uint16_t answer,
                     const NetlinkSocket::OnMessage& on_message)
 {
-    const auto note = [&](int gap) {
-        gap_ = gap_ || (gap != 0 && gap != ENOENT); // not there: that is an answer
-    };
-    note(socket_.exchange(request, [&](const nlmsghdr& message) {
-        note(gap_of(message));
+    const int gap = socket_.dump(request, [&](const nlmsghdr& message) {
         if (message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | answer))
             on_message(message);
-    }));
+    });
+    gap_ = gap_ || gap != 0;
 }
 
 std::vector<Firewall::ChainPtr> Firewall::base_chains(Family family)

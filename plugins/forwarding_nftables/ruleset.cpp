@@ -34,7 +34,6 @@ namespace forwarding_nftables
 using mediaproxy::plugin_support::error_of;
 using mediaproxy::plugin_support::fail;
 using mediaproxy::plugin_support::for_each_attribute;
-using mediaproxy::plugin_support::gap_of;
 using mediaproxy::plugin_support::table_prefix;
 
 namespace
@@ -297,16 +296,12 @@ void Ruleset::dump(std::uint16_t type, std::uint8_t protocol, const char* table,
                                               NLM_F_DUMP, socket_.next_sequence());
     if (table != nullptr)
         mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
-    const auto note = [&](int gap) {
-        if (gap_ == 0 && gap != ENOENT) // not there: that is an answer
-            gap_ = gap;
-    };
-    note(socket_.exchange({room.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
-        note(gap_of(message));
+    const int gap = socket_.dump({room.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
         // An answer has the type of the message that makes such a thing, which is the one before.
         if (message.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | (type - 1)))
             on_message(message);
-    }));
+    });
+    gap_ = gap_ != 0 ? gap_ : gap;
 }
 
 std::vector<TableEntry> Ruleset::tables(std::span<const std::uint8_t> protocols)

@@ -2,7 +2,6 @@
 #include "support/forward_chains.hpp"
 
 #include <array>
-#include <cerrno>
 #include <map>
 #include <memory>
 #include <set>
@@ -52,21 +51,17 @@ public:
         header->nfgen_family = family;
         if (table != nullptr)
             mnl_attr_put_strz(request, NFTA_RULE_TABLE, table);
-        note(socket_.exchange({buffer.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
-            note(gap_of(message));
-            if (message.nlmsg_type != NLMSG_ERROR && message.nlmsg_type != NLMSG_DONE)
-                on_message(message);
-        }));
+        const int gap =
+            socket_.dump({buffer.data(), request->nlmsg_len}, [&](const nlmsghdr& message) {
+                if (message.nlmsg_type != NLMSG_ERROR && message.nlmsg_type != NLMSG_DONE)
+                    on_message(message);
+            });
+        told_all_ = told_all_ && gap == 0;
     }
     /// Of all dumps so far.
     bool told_all() const noexcept { return told_all_; }
 
 private:
-    void note(int gap) noexcept
-    {
-        told_all_ = told_all_ && (gap == 0 || gap == ENOENT); // not there: that is an answer
-    }
-
     NetlinkSocket& socket_;
     bool told_all_ = true;
 };

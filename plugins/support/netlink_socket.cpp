@@ -111,6 +111,20 @@ int NetlinkSocket::exchange(std::span<const std::byte> request, const OnMessage&
     return receive(on_message);
 }
 
+int NetlinkSocket::dump(std::span<const std::byte> request, const OnMessage& on_message)
+{
+    int gap = 0;
+    const auto note = [&](int found) {
+        if (gap == 0 && found != ENOENT)
+            gap = found;
+    };
+    note(exchange(request, [&](const nlmsghdr& message) {
+        note(gap_of(message));
+        on_message(message);
+    }));
+    return gap;
+}
+
 int error_of(const nlmsghdr& message) noexcept
 {
     if (message.nlmsg_type != NLMSG_ERROR)

@@ -43,6 +43,9 @@ public:
     int receive(const OnMessage& on_message, std::size_t most = SIZE_MAX);
     /// send() and receive() of all answers. What is left of an earlier exchange is dropped.
     int exchange(std::span<const std::byte> request, const OnMessage& on_message);
+    /// The same of a dump; 0, or why it may have left something out, an errno. That there is no
+    /// such thing is an answer.
+    int dump(std::span<const std::byte> request, const OnMessage& on_message);
 
 private:
     explicit NetlinkSocket(int fd);
