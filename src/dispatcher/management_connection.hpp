@@ -81,7 +81,6 @@ private:
     bool running_ = false;      ///< inside next_command()
     std::uint64_t answer_ = 0;  ///< number of the answer under way
     bool first_element_ = true; ///< of the answer
-    std::string out_;           ///< of the answer, not yet written
     std::vector<std::string> summaries_;
     std::size_t summaries_open_ = 0;
     std::deque<List> lists_;

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "base/text.hpp"
 
@@ -13,6 +14,29 @@ namespace mediaproxy::protocol
 
 namespace
 {
+
+/// `, "name": `, made by the compiler: a list of thousands of sessions writes some thirty of them
+/// for each.
+struct Key {
+    template <std::size_t size>
+    consteval Key(const char (&name)[size]) : length(size - 1 + lead.size() + tail.size())
+    {
+        std::copy(lead.begin(), lead.end(), text.begin());
+        std::copy(name, name + size - 1, text.begin() + lead.size());
+        std::copy(tail.begin(), tail.end(), text.begin() + lead.size() + size - 1);
+    }
+
+    static constexpr std::string_view lead = ", \"", tail = "\": ", separator = ", ";
+    std::array<char, 32> text{};
+    std::size_t length;
+};
+
+template <std::integral T>
+void append_number(std::string& out, T value)
+{
+    char digits[24];
+    out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+}
 
 /// Writes `{"key": value, ...}` with MediaProxy's separators.
 class ObjectWriter
@@ -23,21 +47,19 @@ public:
     ObjectWriter(const ObjectWriter&) = delete;
     ObjectWriter& operator=(const ObjectWriter&) = delete;
 
-    std::string& key(std::string_view name)
+    std::string& key(const Key& name)
     {
-        if (!first_)
-            out_ += ", ";
-        first_ = false;
-        out_ += '"';
-        out_ += name;
-        out_ += "\": ";
+        const std::string_view whole(name.text.data(), name.length);
+        out_ += std::exchange(first_, false) ? whole.substr(Key::separator.size()) : whole;
         return out_;
     }
-    void text(std::string_view name, std::string_view value)
+    void text(const Key& name, std::string_view value) { append_json_string(key(name), value); }
+    void text_if_any(const Key& name, std::string_view value)
     {
-        append_json_string(key(name), value);
+        if (!value.empty())
+            text(name, value);
     }
-    void text_or_null(std::string_view name, std::string_view value)
+    void text_or_null(const Key& name, std::string_view value)
     {
         if (value.empty())
             key(name) += "null";
@@ -45,12 +67,11 @@ public:
             text(name, value);
     }
     template <std::integral T>
-    void number(std::string_view name, T value)
+    void number(const Key& name, T value)
     {
-        char digits[24];
-        key(name).append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+        append_number(key(name), value);
     }
-    void number(std::string_view name, double value)
+    void number(const Key& name, double value)
     {
         std::string& out = key(name);
         if (!std::isfinite(value)) {
@@ -65,14 +86,14 @@ public:
         if (shown.find_first_of(".e") == std::string_view::npos)
             out += ".0";
     }
-    void number_or_null(std::string_view name, const std::optional<double>& value)
+    void number_or_null(const Key& name, const std::optional<double>& value)
     {
         if (value)
             number(name, *value);
         else
             key(name) += "null";
     }
-    void boolean(std::string_view name, std::optional<bool> value)
+    void boolean(const Key& name, std::optional<bool> value)
     {
         if (value)
             key(name) += *value ? "true" : "false";
@@ -116,12 +137,15 @@ using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
 
 void append_counts(std::string& out, const Counts& counts)
 {
-    ObjectWriter object(out);
+    out += '{';
     for (const auto& [what, count] : counts) {
-        std::string name;
-        append_json_string(name, what);
-        object.number(std::string_view(name).substr(1, name.size() - 2), count);
+        if (&what != &counts.front().first)
+            out += ", ";
+        append_json_string(out, what);
+        out += ": ";
+        append_number(out, count);
     }
+    out += '}';
 }
 
 /// Bytes that a JSON string may not have as they are, or that are not ASCII.
@@ -188,12 +212,9 @@ void append_json(std::string& out, const SessionReport& report)
     streams += ']';
     if (report.answered_time)
         object.number("answered_time", *report.answered_time);
-    for (const auto& [name, value] : {std::pair{"record_id", &report.record_id},
-                                      {"relay", &report.relay},
-                                      {"owner", &report.owner}}) {
-        if (!value->empty())
-            object.text(name, *value);
-    }
+    object.text_if_any("record_id", report.record_id);
+    object.text_if_any("relay", report.relay);
+    object.text_if_any("owner", report.owner);
     object.boolean("all_streams_ice", report.all_streams_ice);
     if (report.dialog_id)
         object.text_or_null("dialog_id", *report.dialog_id);
