@@ -138,9 +138,9 @@ using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
 void append_counts(std::string& out, const Counts& counts)
 {
     out += '{';
+    std::string_view separator;
     for (const auto& [what, count] : counts) {
-        if (&what != &counts.front().first)
-            out += ", ";
+        out += std::exchange(separator, Key::separator);
         append_json_string(out, what);
         out += ": ";
         append_number(out, count);

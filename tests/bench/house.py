@@ -131,7 +131,7 @@ forwarding = "userspace"
                     self.answer += bytes(len(self.answer))
                 more = sock.recv_into(memoryview(self.answer)[size:])
                 size += more
-                end = self.answer[max(size - 4, 0):size]
+                end = self.answer[max(size - 4, 0):size]  # two bytes only of an empty list
                 if not more or end == b"\r\n\r\n" or end == b"\r\n":
                     return size
 
