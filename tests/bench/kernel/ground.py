@@ -93,11 +93,6 @@ class Ground:
         if on:
             run_in("bob", "nft", "add rule netdev sink swallow meta l4proto udp drop")
 
-    def moderate(self, microseconds):
-        """Interrupts of the relay's devices are put off so long, as those of a busy card are."""
-        for device in self.place.devices:
-            self._write("relay", device, "gro_flush_timeout", microseconds * 1000)
-
     def kernel_ns(self):
         return sum(cpu_ns(thread) for thread in self.relay_threads)
 

@@ -3,7 +3,10 @@
 """What a forwarded packet costs, how late it is, and how many calls can be set up meanwhile.
 
 Cost is the time that the relay's two NAPI threads and the relay's process run, divided by the packets
-that leave the relay: everything from the driver's poll to the transmission.
+that leave the relay: everything from the driver's poll to the transmission. A thread that wakes up
+costs as much as several packets, so cost depends on how many packets arrive at once: it is measured
+with streams as even as the sending processor can keep them, and with bunched ones. (What a card's
+interrupt moderation does to even streams is to bunch them.)
 """
 import argparse
 import json
@@ -29,6 +32,7 @@ from wire import load  # noqa: E402
 
 RATE = 50  # packets a second of a stream
 SLOW_RATE = 5  # the same while flows are learned: nothing may be left waiting in a queue
+EVEN, BUNCHED = 200, 1000  # microseconds between two bursts of what is due by then
 
 
 class Measurement:
@@ -39,14 +43,15 @@ class Measurement:
         self.techniques = [technique for technique in techniques.all_of(self.ground, folder)
                            if not options.only or technique.name in options.only.split(",")]
 
-    def _send(self, name, streams, side, seconds, rate=RATE):
+    def _send(self, name, streams, side, seconds, rate=RATE, burst=EVEN):
         """Starts the phones of one side: 1 for the callers, 3 for the callees."""
         plan = self.folder / f"{name}.streams"
         plan.write_text("".join("{} {} {} {}\n".format(*s[side], *s[side + 1]) for s in streams),
                         encoding="ascii")
         return subprocess.Popen(
             ["taskset", "-c", str(grounds.OTHERS_CPU), str(self.raw_load), f"/run/netns/{name}",
-             str(plan), str(rate * len(streams)), str(seconds)], stdout=subprocess.PIPE, text=True)
+             str(plan), str(rate * len(streams)), str(seconds), str(burst)],
+            stdout=subprocess.PIPE, text=True)
 
     @staticmethod
     def _sent(sender):
@@ -70,8 +75,14 @@ class Measurement:
                 raise SystemExit(f"{technique.name}: not all flows are where they belong")
 
     def cost(self, technique, streams):
+        even, relayed = self._cost(technique, streams, EVEN)
+        bunched, _ = self._cost(technique, streams, BUNCHED)
+        return {"us": even, "bunched_us": bunched, "relayed": relayed}
+
+    def _cost(self, technique, streams, burst):
+        """Microseconds of CPU a packet, and which part of the packets was relayed."""
         seconds = self.options.seconds
-        sender = self._send("alice", streams, 1, seconds + 1)
+        sender = self._send("alice", streams, 1, seconds + 1, burst=burst)
         time.sleep(0.6)
         begin = self._look(technique)
         time.sleep(seconds)
@@ -79,7 +90,7 @@ class Measurement:
         self._sent(sender)
         ns, packets = end[0] - begin[0], end[1] - begin[1]
         expected = RATE * len(streams) * (end[2] - begin[2])
-        return {"us": ns / 1000 / packets, "relayed": packets / expected}
+        return ns / 1000 / packets, packets / expected
 
     def _look(self, technique):
         ns = self.ground.kernel_ns() + sum(grounds.cpu_ns(pid) for pid in technique.pids)
@@ -102,16 +113,14 @@ class Measurement:
         return {"p50_us": answer["latency_us"]["p50"], "p99_us": answer["latency_us"]["p99"],
                 "lost": lost}
 
-    def round(self, count, measure, microseconds):
+    def round(self, count, measure):
         """Every technique once, back to back."""
         results = {}
         for technique in self.techniques:
             streams = technique.start(count)
             for pid in technique.pids:
                 grounds.pin(pid, grounds.RELAY_CPU)
-            self.ground.moderate(0)
             self._introduce(technique, streams)
-            self.ground.moderate(microseconds)
             results[technique.name] = measure(technique, streams)
             technique.stop()
         return results
@@ -123,14 +132,12 @@ class Measurement:
             print(f"  round {i + 1} of {number}: " + "; ".join(
                 f"{name} " + " ".join(f"{value:.2f}" for value in result.values())
                 for name, result in done[-1].items()), file=sys.stderr, flush=True)
-        return {name: {key: statistics.median(r[name][key] for r in done) for key in values}
-                for name, values in done[0].items()}
+        return done
 
     def setup(self):
         """Set-up cycles a second, with a packet each way in every call, and without."""
         rows, place = [], self.ground.place
         self.ground.sink(False)
-        self.ground.moderate(0)
         for technique in self.techniques:
             if not isinstance(technique, techniques.Ours):
                 continue
@@ -147,44 +154,70 @@ class Measurement:
             rows.append(row)
         return rows
 
-
     def looking(self):
-        """The longest that another request waits while everything is looked at, milliseconds."""
+        """What looking at everything does to the core thread, milliseconds.
+
+        The longest turn of its loop, in time (which it shares with the phones and those who ask) and
+        in CPU time, and the longest that another request waited.
+        """
         rows = []
         for technique in self.techniques:
             if not isinstance(technique, techniques.Ours):
                 continue
-            streams = technique.start(self.options.many)
-            self.ground.moderate(0)
+            turns = techniques.LoopTurns(self.options.build / "tests/bench/kernel/loop_turns.so",
+                                         self.folder)
+            streams = technique.start(self.options.many, turns.wrapper)
             self._introduce(technique, streams)
-            row = {"technique": technique.name, "calls": len(streams)}
-            row["quiet_ms"] = technique.longest_wait(self.options.seconds)
-            with technique.being_asked("summary"):
-                row["summary_ms"] = technique.longest_wait(self.options.seconds)
-            with technique.being_asked("sessions"):
-                row["sessions_ms"] = technique.longest_wait(self.options.seconds)
+            for asked in ("nothing", "summary", "sessions"):
+                with technique.being_asked(asked):
+                    turns.reset()
+                    waited = technique.longest_wait(self.options.seconds)
+                    turn, cpu = turns.longest()
+                rows.append({"technique": technique.name, "calls": len(streams), "asked": asked,
+                             "cpu_ms": cpu, "turn_ms": turn, "wait_ms": waited})
             technique.stop()
-            rows.append(row)
         return rows
 
 
+def medians(rounds):
+    return {name: {key: statistics.median(r[name][key] for r in rounds) for key in values}
+            for name, values in rounds[0].items()}
+
+
+def compare(rounds):
+    """The medians, and those of what is compared within a round: this machine's speed changes."""
+    rows = medians(rounds)
+    for name, row in rows.items():
+        for key in ("us", "bunched_us"):
+            for peer, column in (("ip_forward", "x_ip_forward"), ("rtpengine", "x_rtpengine")):
+                if peer in rows:
+                    ratios = [r[name][key] / r[peer][key] for r in rounds]
+                    row[key.replace("us", column)] = statistics.median(ratios)
+    return rows
+
+
 def show(cost, latency, setup, looking):
-    base, peer = (cost.get(name, {}).get("us", float("nan")) for name in ("ip_forward", "rtpengine"))
-    print(f"\n{'':12} {'us a packet':>12} {'x ip_forward':>13} {'x cheaper than rtpengine':>25}"
-          f" {'relayed':>8} {'p50 us':>7} {'p99 us':>7} {'lost':>5}")
+    nothing = float("nan")
+    for title, prefix in ((f"even streams, {EVEN} us", ""), (f"bunched, {BUNCHED} us", "bunched_")):
+        print(f"\n{title:24} {'us a packet':>12} {'x ip_forward':>13} {'x cheaper than rtpengine':>25}")
+        for name, row in cost.items():
+            print(f"{name:24} {row[prefix + 'us']:12.2f}"
+                  f" {row.get(prefix + 'x_ip_forward', nothing):13.2f}"
+                  f" {1 / row.get(prefix + 'x_rtpengine', nothing):25.2f}")
+    print(f"\n{'':24} {'relayed':>8} {'p50 us':>7} {'p99 us':>7} {'lost':>5}")
     for name, row in cost.items():
         late = latency[name]
-        print(f"{name:12} {row['us']:12.2f} {row['us'] / base:13.2f} {peer / row['us']:25.2f}"
-              f" {row['relayed']:8.3f} {late['p50_us']:7.0f} {late['p99_us']:7.0f} {late['lost']:5.0f}")
+        print(f"{name:24} {row['relayed']:8.3f}"
+              f" {late['p50_us']:7.0f} {late['p99_us']:7.0f} {late['lost']:5.0f}")
     print(f"\n{'cycles a second':15} {'without media':>14} {'with media':>11}")
     for row in setup:
         print(f"{row['technique']:15} {row['without_media']:14.0f} {row['with_media']:11.0f}")
 
-
-    print(f"\n{'longest wait, ms':17} {'calls':>6} {'quiet':>7} {'summary':>8} {'sessions':>9}")
+    print(f"\n{'core thread, ms':17} {'calls':>6} {'asked for':>10} {'most CPU of a turn':>19}"
+          f" {'longest turn':>13} {'longest wait':>13}")
     for row in looking:
-        print(f"{row['technique']:17} {row['calls']:6} {row['quiet_ms']:7.1f}"
-              f" {row['summary_ms']:8.1f} {row['sessions_ms']:9.1f}")
+        print(f"{row['technique']:17} {row['calls']:6} {row['asked']:>10} {row['cpu_ms']:19.1f}"
+              f" {row['turn_ms']:13.1f} {row['wait_ms']:13.1f}")
 
 
 def main():
@@ -207,9 +240,9 @@ def main():
     measurement = Measurement(options, folder)
     try:
         print(f"CPU a packet, {options.streams} streams x {RATE} packets/s one way", file=sys.stderr)
-        cost = measurement.rounds(options.rounds, options.streams, measurement.cost, 400)
+        cost = compare(measurement.rounds(options.rounds, options.streams, measurement.cost))
         print("latency one way, 200 streams both ways", file=sys.stderr)
-        latency = measurement.rounds(min(3, options.rounds), 200, measurement.latency, 0)
+        latency = medians(measurement.rounds(min(3, options.rounds), 200, measurement.latency))
         setup = measurement.setup()
         looking = measurement.looking()
     finally:

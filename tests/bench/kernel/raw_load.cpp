@@ -2,10 +2,11 @@
 // The cheapest phones there are: one raw socket in a namespace sends the RTP packets of thousands
 // of streams, evenly spread, with right checksums.
 //
-//   raw_load NETNS STREAMS PACKETS_PER_SECOND SECONDS
+//   raw_load NETNS STREAMS PACKETS_PER_SECOND SECONDS BURST_US
 //
-// STREAMS is a file with a line per stream: SOURCE PORT DESTINATION PORT (IPv4). Prints how many
-// packets were sent, and by how many microseconds the worst burst was late, as JSON.
+// STREAMS is a file with a line per stream: SOURCE PORT DESTINATION PORT (IPv4). Every BURST_US
+// microseconds the packets leave that are due by then. Prints how many packets were sent, and by
+// how many microseconds the worst burst was late, as JSON.
 
 #include <algorithm>
 #include <cerrno>
@@ -30,7 +31,7 @@ namespace
 {
 
 constexpr std::size_t payload = 172;
-constexpr std::int64_t second = 1'000'000'000, burst_interval = 1'000'000; // ns
+constexpr std::int64_t second = 1'000'000'000, microsecond = 1000; // ns
 
 struct Packet {
     iphdr ip;
@@ -179,30 +180,34 @@ private:
     int fd_;
 };
 
-void run(const char* netns, const char* streams, double rate, double seconds)
+/// `interval`, nanoseconds: between two bursts.
+void run(const char* netns, const char* streams, double rate, double seconds, std::int64_t interval)
 {
     enter(netns);
     Sender sender(read_streams(streams));
     const std::int64_t begin = now();
     std::int64_t latest = 0;
-    const auto bursts = static_cast<std::int64_t>(seconds * second / burst_interval);
+    const auto bursts = static_cast<std::int64_t>(seconds * second / static_cast<double>(interval));
     for (std::int64_t i = 1; i <= bursts; ++i) {
-        sleep_until(begin + i * burst_interval);
-        latest = std::max(latest, now() - begin - i * burst_interval);
-        const auto due = static_cast<std::size_t>(rate * static_cast<double>(i) / 1000);
+        sleep_until(begin + i * interval);
+        latest = std::max(latest, now() - begin - i * interval);
+        const auto due =
+            static_cast<std::size_t>(rate * static_cast<double>(i * interval) / second);
         sender.burst(due - sender.sent());
     }
     std::printf("{\"sent\": %zu, \"latest_us\": %lld}\n", sender.sent(),
-                static_cast<long long>(latest / 1000));
+                static_cast<long long>(latest / microsecond));
 }
 
 } // namespace
 
 int main(int count, char** words)
 try {
-    if (count != 5)
-        throw std::runtime_error("usage: raw_load NETNS STREAMS PACKETS_PER_SECOND SECONDS");
-    run(words[1], words[2], std::stod(words[3]), std::stod(words[4]));
+    if (count != 6)
+        throw std::runtime_error(
+            "usage: raw_load NETNS STREAMS PACKETS_PER_SECOND SECONDS BURST_US");
+    run(words[1], words[2], std::stod(words[3]), std::stod(words[4]),
+        std::stoll(words[5]) * microsecond);
     return 0;
 } catch (const std::exception& problem) {
     std::fprintf(stderr, "raw_load: %s\n", problem.what());

@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import signal
+import struct
 import subprocess
 import time
 
@@ -51,7 +52,8 @@ class Ours:
     def pids(self):
         return (self._daemon.pid,)
 
-    def start(self, count):
+    def start(self, count, wrapper=()):
+        """`wrapper` is a command that runs the daemon."""
         self._count = count
         self._daemon = Daemon(self.name, self._folder, {
             "role": "both",
@@ -65,7 +67,7 @@ class Ours:
                 "routable_private_ranges": self._place.ranges, "forwarding": self.name,
             },
             "forwarding": self._table,
-        }, place="relay").start(prepare=allow_many_descriptors)
+        }, place="relay").start(prepare=allow_many_descriptors, wrapper=wrapper)
         self._proxy = self._daemon.connect()
         streams = []
         for number in range(count):
@@ -95,7 +97,10 @@ class Ours:
 
     @contextlib.contextmanager
     def being_asked(self, command):
-        """Another process asks the management interface over and over."""
+        """Another process asks the management interface for it over and over; for "nothing", none."""
+        if command == "nothing":
+            yield
+            return
         port = self._daemon.settings["dispatcher"]["management"]["listen"].rpartition(":")[2]
         loop = (f"while exec 3<>/dev/tcp/127.0.0.1/{port}; do"
                 f" printf '{command}\\r\\nquit\\r\\n' >&3; cat <&3 >/dev/null; done")
@@ -107,6 +112,29 @@ class Ours:
     def stop(self):
         self._proxy.close()
         self._daemon.stop()
+
+
+class LoopTurns:
+    """How long a daemon's core thread is held by one turn of its loop, told by a preloaded library."""
+
+    def __init__(self, library, folder):
+        self._library, self._file = library.resolve(), folder / "loop-turns"
+        self.reset()
+
+    @property
+    def wrapper(self):
+        return ["env", f"LD_PRELOAD={self._library}", f"LOOP_TURNS={self._file}"]
+
+    def reset(self):
+        with open(self._file, "r+b" if self._file.exists() else "wb") as file:
+            file.write(bytes(16))
+
+    def longest(self):
+        """Since the reset, milliseconds: of time, and of CPU time (of another turn, perhaps)."""
+        longest = struct.unpack("=qq", self._file.read_bytes())
+        if 0 in longest:
+            raise SystemExit(f"{self._library} has seen no turn of the daemon's loop")
+        return [ns / 1e6 for ns in longest]
 
 
 class Peer:
