@@ -13,7 +13,7 @@ namespace mediaproxy::accounting
 namespace
 {
 
-constexpr std::size_t batch_size = 100;
+constexpr std::size_t batch_size = 500;
 constexpr Milliseconds cancel_interval{50};
 
 } // namespace

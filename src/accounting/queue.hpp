@@ -24,7 +24,7 @@ struct RetryTiming {
     Milliseconds first{1000}; ///< doubles with each failure ...
     Milliseconds last{60000}; ///< ... up to this
     /// Records wait so long for others to be written with, unless many wait already.
-    Milliseconds gather{50};
+    Milliseconds gather{200};
     /// The spool is looked into at least so often: another process may have put refused records
     /// back into it.
     Milliseconds look{2000};

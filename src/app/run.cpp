@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
 #include <optional>
@@ -175,6 +176,10 @@ int serve(const CommandLine& line, const config::Config& config)
         return EXIT_FAILURE;
     }
     (*daemon)->start();
+    // Not those that it has started: a plugin's may be busy all the time.
+    if (const int refused = config.realtime ? enter_realtime() : 0; refused != 0)
+        log::warning("realtime = true: {}; it takes CAP_SYS_NICE or a limit RTPRIO of 1",
+                     std::strerror(refused));
     if (background)
         background->ready();
     run_core_loop(io, busy_poll(config));

@@ -104,7 +104,7 @@ void RecordsToAccounting::wait_for_commit()
     if (waiting_.empty())
         return;
     auto calls = std::make_shared<Calls>(std::exchange(waiting_, {}));
-    store_.after_commit([ready = ready_, calls] { Ready::add(ready, std::move(*calls)); });
+    store_.when_durable([ready = ready_, calls] { Ready::add(ready, std::move(*calls)); });
 }
 
 accounting::Figures RecordsToAccounting::figures() const

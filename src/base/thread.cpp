@@ -2,6 +2,7 @@
 #include "base/thread.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <pthread.h>
 #include <sched.h>
@@ -45,6 +46,13 @@ void set_urgency(Urgency urgency) noexcept
     if (urgency != Urgency::awaited)
         wanted.nice = std::max(wanted.nice, urgency == Urgency::soon ? nice_soon : nice_later);
     ::syscall(SYS_sched_setattr, 0, &wanted, 0U);
+}
+
+int enter_realtime() noexcept
+{
+    sched_param least{};
+    least.sched_priority = ::sched_get_priority_min(SCHED_RR);
+    return ::sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &least) == 0 ? 0 : errno;
 }
 
 void begin_thread(const char* name, Urgency urgency) noexcept

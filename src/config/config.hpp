@@ -48,6 +48,7 @@ struct Config {
     /// Microseconds for which the core thread looks for work before it sleeps; nothing: 15 with a
     /// dispatcher, 0 in a relay alone, to which no proxy talks.
     std::optional<int> busy_poll;
+    bool realtime = false; ///< the core thread is
     struct Log {
         log::Level level = log::Level::info;
         LogTarget target = LogTarget::automatic;

@@ -51,6 +51,8 @@ void add_common(std::vector<Key>& all)
     all.push_back(key(
         "", "busy_poll", CountOrAuto{Count{0, 1000}},
         [](auto& c) -> auto& { return c.busy_poll; }));
+    all.push_back(key(
+        "", "realtime", Flag{}, [](auto& c) -> auto& { return c.realtime; }));
     using Spool = store::Options::Spool;
     const Choice<Spool> spool{{{"disk", Spool::disk}, {"memory", Spool::memory}}};
     all.push_back(key(

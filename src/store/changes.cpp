@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include "store/clock.hpp"
-
 namespace mediaproxy::store
 {
 
@@ -47,11 +45,10 @@ void Changes::erase(std::string_view table, std::string_view key, const KeysOnDi
 }
 
 void Changes::put_record(const std::vector<std::string>& backends, std::string_view record_id,
-                         std::string_view body)
+                         std::string_view body, std::int64_t made_at)
 {
-    const std::int64_t now = unstepped_time();
     for (const std::string& backend : backends) {
-        records.push_back({backend, std::string(record_id), std::string(body), now});
+        records.push_back({backend, std::string(record_id), std::string(body), made_at});
         record_bytes += body.size();
     }
 }

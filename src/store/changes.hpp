@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,6 +27,13 @@ private:
     std::unordered_set<std::size_t> hashes_;
 };
 
+/// Of what is committed at once; no other batch ever has the same.
+struct BatchNumber {
+    std::uint64_t start = 0; ///< of the process, which counts its starts; 0: no number
+    std::uint64_t batch = 0;
+    auto operator<=>(const BatchNumber&) const = default;
+};
+
 /// What waits to be committed. The last write to a key wins.
 struct Changes {
     struct NewRecord {
@@ -43,6 +51,7 @@ struct Changes {
     std::vector<std::uint64_t> done;
     std::vector<Parked> parked;
     std::size_t record_bytes = 0;
+    BatchNumber number; ///< committed with them: the database tells that it has this batch
 
     static std::string join(std::string_view table, std::string_view key);
     static std::string_view table_of(std::string_view joined);
@@ -55,7 +64,7 @@ struct Changes {
     void save(std::string_view table, std::string_view key, std::string value);
     void erase(std::string_view table, std::string_view key, const KeysOnDisk& on_disk);
     void put_record(const std::vector<std::string>& backends, std::string_view record_id,
-                    std::string_view body);
+                    std::string_view body, std::int64_t made_at);
     /// What the keys on disk are once this is committed.
     void apply_to(KeysOnDisk& on_disk) const;
 };

@@ -2,6 +2,7 @@
 #include "store/database.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "store/schema.hpp"
@@ -11,6 +12,9 @@ namespace mediaproxy::store
 
 namespace
 {
+
+/// Where a batch's number stands among the state.
+constexpr std::string_view journal_table = "journal", last_batch_key = "last batch";
 
 /// Runs `each` on every row of `statement`.
 template <class Each>
@@ -73,6 +77,13 @@ bool Database::write(const Changes& changes)
         if (statement.run() != Step::done)
             return false;
     }
+    if (changes.number != BatchNumber{}) {
+        const std::string_view number(reinterpret_cast<const char*>(&changes.number),
+                                      sizeof changes.number);
+        statements_.save.bind(1, journal_table).bind_blob(2, last_batch_key).bind_blob(3, number);
+        if (statements_.save.run() != Step::done)
+            return false;
+    }
     for (const Changes::NewRecord& record : changes.records) {
         statements_.put.bind(1, record.backend).bind(2, record.record_id).bind(3, record.body);
         statements_.put.bind(4, static_cast<std::uint64_t>(record.made_at));
@@ -105,6 +116,16 @@ Result<void> Database::commit(const Changes& changes)
     Error error = connection_.error("cannot be written");
     connection_.roll_back();
     return error;
+}
+
+Result<BatchNumber> Database::last_batch()
+{
+    BatchNumber number;
+    const auto read = load_all(journal_table, [&](std::string_view, std::string_view value) {
+        if (value.size() == sizeof number)
+            std::memcpy(&number, value.data(), sizeof number);
+    });
+    return read ? Result<BatchNumber>(number) : read.error();
 }
 
 Result<std::uint64_t> Database::count_start(std::uint64_t least)

@@ -21,6 +21,8 @@ public:
 
     /// One transaction. It survives the process; over a power cut when the WAL was synced since.
     Result<void> commit(const Changes& changes);
+    /// Of the batch that was committed last, where any had one.
+    Result<BatchNumber> last_batch();
     /// A number above those of all earlier starts, at least `least`.
     Result<std::uint64_t> count_start(std::uint64_t least);
     /// Sequence numbers go on from there at least.

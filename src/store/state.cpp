@@ -48,9 +48,11 @@ Result<void> Store::State::open()
     }
     if (!start)
         return start.error();
+    start_number = *start;
     first_id = (*start << 32) | 1;
     std::random_device random;
     record_id_prefix = fmt::format("{:x}-{:08x}-", *start, random());
+    make_journal();
     look_at_spool();
     return {};
 }
@@ -58,11 +60,50 @@ Result<void> Store::State::open()
 /// The number of this start. What the check did not reach may be found here.
 Result<std::uint64_t> Store::State::begin()
 {
+    if (auto taken = in_memory() ? Result<void>() : take_over_journal(); !taken)
+        return taken.error();
     on_disk = {};
     if (auto loaded = reader_database->load_keys(on_disk); !loaded)
         return loaded.error();
     // The clock makes the numbers rise even when the file was deleted.
     return writer_database->count_start(seconds_since_1970());
+}
+
+/// What the process before had no time to commit.
+Result<void> Store::State::take_over_journal()
+{
+    const auto left = Journal::read(journal_path());
+    if (!left) {
+        const std::string kept_as = journal_path() + ".unreadable";
+        (void)::rename(journal_path().c_str(), kept_as.c_str());
+        log::error("store {}; set aside as {}", left.error().message, kept_as);
+        return {};
+    }
+    const auto last = left->empty() ? BatchNumber{} : writer_database->last_batch();
+    if (!last)
+        return last.error();
+    for (const Changes& batch : *left) {
+        if (batch.number <= *last)
+            continue;
+        if (auto written = writer_database->commit(batch); !written)
+            return written;
+        log::info("store {}: {} records and {} entries of state were still in its journal", path,
+                  batch.records.size(), batch.state.size());
+    }
+    return {};
+}
+
+void Store::State::make_journal()
+{
+    if (in_memory())
+        return;
+    auto made = Journal::make(journal_path());
+    if (!made) {
+        log::warning("store {}: every call's end waits for the disk", made.error().message);
+        return;
+    }
+    journal.emplace(*std::move(made));
+    journal->begin({start_number, pending_batch});
 }
 
 /// What stands at `path` then, if anything, is the whole store.

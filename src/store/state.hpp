@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/unique_fd.hpp"
 #include "store/changes.hpp"
 #include "store/database.hpp"
+#include "store/journal.hpp"
 #include "store/store.hpp"
 #include "store/syncer.hpp"
 
@@ -30,6 +32,9 @@ struct Store::State {
     // The file. Before start(), or by the writer.
     Result<void> open();
     Result<std::uint64_t> begin();
+    Result<void> take_over_journal();
+    void make_journal();
+    std::string journal_path() const { return path + ".journal"; }
     Result<void> settle_file();
     Result<void> open_databases();
     Result<void> open_checked();
@@ -52,20 +57,28 @@ struct Store::State {
     Result<void> write(const Changes& batch);
     void on_failure(const Error& error);
     void on_success();
+    Changes take_batch();
     void report_lost(const Changes& batch);
     void tell_listeners(const Changes& batch);
     bool pause_before_retry();
     void leave_for_later(Changes& batch);
+    void trim(std::unique_lock<std::mutex>& held);
     void tell_waiting(std::unique_lock<std::mutex>& held, std::uint64_t batch);
 
-    /// With the mutex held: `pending` has changed and shall be written within `most`.
+    // With the mutex held.
+    /// `pending` has changed and shall be written within `most`.
     void queued(Milliseconds most);
+    /// What was put into the journal's entry counts now, unless it is held for more.
+    void write_journal();
+    /// All writes do, that is, and the disk is about to have them.
+    bool is_durable() const;
+    bool is_late() const;
     std::uint64_t last_queued() const;
 
     const std::string path;
     const Options options;
     const UniqueFd lock; ///< none in memory
-    std::uint64_t first_id = 0;
+    std::uint64_t start_number = 0, first_id = 0;
     std::string record_id_prefix;
 
     std::mutex reader_mutex;
@@ -82,6 +95,9 @@ struct Store::State {
     mutable std::mutex mutex;
     std::condition_variable wake;      ///< the writer: there is work, or less time for it
     std::condition_variable committed; ///< flush(): a batch is on disk
+    /// None: in memory, or it could not be made; then who wants to be sure waits for the commit.
+    std::optional<Journal> journal;
+    std::uint64_t last_gap = 0; ///< the last batch that the journal had no room for
     Changes pending;
     KeysOnDisk on_disk;
     Clock::time_point deadline{}; ///< of `pending`

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <utility>
 
+#include "store/clock.hpp"
 #include "store/state.hpp"
 
 namespace mediaproxy::store
@@ -15,9 +16,9 @@ namespace mediaproxy::store
 namespace
 {
 
-/// State may wait for others to be committed with: most calls are set up, answered and ended by
-/// many small writes of which only the last counts. A record may not: somebody waits for it.
-constexpr Milliseconds linger_state{20};
+/// What is in the journal may wait for others to be committed with: most calls are set up, answered
+/// and ended by many small writes of which only the last counts.
+constexpr Milliseconds linger{20};
 constexpr Milliseconds at_once{0};
 
 /// One process per store: a second one would give out the same numbers and records.
@@ -69,6 +70,7 @@ void Store::release()
 {
     const std::lock_guard held(state_->mutex);
     state_->is_held = false;
+    state_->write_journal();
     if (std::exchange(state_->writer_is_held, false))
         state_->wake.notify_one();
 }
@@ -76,15 +78,21 @@ void Store::release()
 void Store::save(std::string_view table, std::string_view key, std::string value)
 {
     const std::lock_guard held(state_->mutex);
+    if (state_->journal)
+        state_->journal->save(table, key, value);
     state_->pending.save(table, key, std::move(value));
-    state_->queued(linger_state);
+    state_->queued(linger);
+    state_->write_journal();
 }
 
 void Store::erase(std::string_view table, std::string_view key)
 {
     const std::lock_guard held(state_->mutex);
+    if (state_->journal)
+        state_->journal->erase(table, key);
     state_->pending.erase(table, key, state_->on_disk);
-    state_->queued(linger_state);
+    state_->queued(linger);
+    state_->write_journal();
 }
 
 Result<void> Store::load_all(std::string_view table, const Each& each)
@@ -105,8 +113,12 @@ Result<void> Store::put_record(const std::vector<std::string>& backends, std::st
     state_->unwritten_bytes += size;
     if (state_->pending_records++ == 0)
         state_->pending_since = State::Clock::now();
-    state_->pending.put_record(backends, record_id, body);
-    state_->queued(at_once);
+    const std::int64_t now = unstepped_time();
+    if (state_->journal)
+        state_->journal->put_record(backends, record_id, body, now);
+    state_->pending.put_record(backends, record_id, body, now);
+    state_->queued(state_->journal ? linger : at_once);
+    state_->write_journal();
     return {};
 }
 
@@ -121,14 +133,14 @@ void Store::done(std::uint64_t sequence)
 {
     const std::lock_guard held(state_->mutex);
     state_->pending.done.push_back(sequence);
-    state_->queued(linger_state);
+    state_->queued(linger);
 }
 
 void Store::park(std::uint64_t sequence, std::string_view reason)
 {
     const std::lock_guard held(state_->mutex);
     state_->pending.parked.push_back({sequence, std::string(reason)});
-    state_->queued(linger_state);
+    state_->queued(linger);
 }
 
 Result<std::vector<Store::Count>> Store::count()
@@ -166,11 +178,11 @@ void Store::listen(std::string backend, Listener listener)
         state_->listeners.erase(backend);
 }
 
-void Store::after_commit(std::function<void()> done)
+void Store::when_durable(std::function<void()> done)
 {
     std::unique_lock held(state_->mutex);
     const std::uint64_t last = state_->last_queued();
-    if (state_->committed_batch < last) {
+    if (state_->committed_batch < last && !state_->is_durable()) {
         state_->waiting.push_back({last, std::move(done)});
         return;
     }
@@ -183,6 +195,7 @@ Result<void> Store::flush(Milliseconds most)
     std::unique_lock held(state_->mutex);
     if (std::exchange(state_->is_held, false))
         state_->wake.notify_one();
+    state_->write_journal();
     state_->queued(at_once);
     const std::uint64_t last = state_->last_queued();
     ++state_->flushes;

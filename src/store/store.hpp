@@ -17,11 +17,12 @@ namespace mediaproxy::store
 {
 
 /// What must survive the process: tables of state (key -> value) and the spool of accounting
-/// records, in one SQLite file. Writes are queued and committed in groups by a writer thread, so no
-/// call blocks that does not say so; a disk that fails is logged once and tried again. What is
-/// committed survives kill -9, and a power cut after `sync_interval`. Reads see what is committed.
-/// A damaged file is set aside and what can be read of it is saved, at the start and later. All
-/// functions may be called from any thread.
+/// records, in one SQLite file. Writes go into a journal (journal.hpp), where they survive kill -9
+/// at once, and are committed in groups by a writer thread, so no call blocks that does not say so;
+/// a power cut they survive after `sync_interval`. A disk that fails is logged once and tried
+/// again; without a journal, or when that is full, writes survive once they are committed. Reads
+/// see what is committed. A damaged file is set aside and what can be read of it is saved, at the
+/// start and later. All functions may be called from any thread.
 class Store
 {
 public:
@@ -32,12 +33,12 @@ public:
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
-    /// Nothing is committed until release(), so that what belongs together is committed together,
-    /// or by flush(). For one thread.
+    /// Nothing survives or is committed until release(), so that what belongs together stays
+    /// together, or flush(). For one thread.
     void hold();
     void release();
 
-    // State. Committed within some 20 ms; of the writes to a key that wait, the last one counts,
+    // State. Of the writes to a key that wait, the last one counts,
     // and a value that is erased before it was committed never touches the disk.
     void save(std::string_view table, std::string_view key, std::string value);
     void erase(std::string_view table, std::string_view key);
@@ -45,8 +46,7 @@ public:
     /// For the start, before the table is written to. Blocks.
     Result<void> load_all(std::string_view table, const Each& each);
 
-    // The spool. A record is committed at once, together with all that waits, and kept until its
-    // back end is done with it.
+    // The spool. A record is kept until its back end is done with it.
     struct Record {
         std::uint64_t sequence = 0;
         std::string record_id;
@@ -76,15 +76,16 @@ public:
         Duration age{};     ///< of the oldest
         std::string reason; ///< of the failure; empty: the disk may be slow
     };
-    /// Records that are in memory only; nothing: none are.
+    /// Records that are not committed; nothing: all are.
     std::optional<Unwritten> unwritten() const;
     /// Called from the writer thread after each commit that brought records. None: no call.
     using Listener = std::function<void()>;
     void listen(std::string backend, Listener listener);
 
-    /// Calls `done` once, from the writer thread or at once, when everything queued before is on
-    /// disk; never when the store closes first. It must not call the store.
-    void after_commit(std::function<void()> done);
+    /// Calls `done` once, from the writer thread or at once, when every write before survives the
+    /// process, and a power cut soon: not while the disk fails or is late. Never when the store
+    /// closes first. `done` must not call the store.
+    void when_durable(std::function<void()> done);
     /// Waits until everything queued before is committed, at most that long. Blocks.
     Result<void> flush(Milliseconds most);
     /// What is committed has been brought to the disk too.

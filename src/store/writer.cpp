@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The writer thread of a store.
 #include <algorithm>
+#include <malloc.h>
 #include <set>
+#include <unistd.h>
 #include <utility>
 
 #include "base/log.hpp"
@@ -15,8 +17,11 @@ namespace
 {
 
 constexpr Milliseconds retry_interval{1000};
-/// Records to take out in one commit. A back end is done with a hundred at a time, and whoever puts
-/// one in meanwhile waits for the commit.
+constexpr Milliseconds at_once{0};
+constexpr Milliseconds quiet{100};    ///< after the last commit there is time to tidy up
+constexpr Milliseconds patience{200}; ///< with the disk: see accounting::SpoolWatch
+/// Records to take out in one commit. A back end is done with a hundred at a time, and without a
+/// journal whoever puts one in meanwhile waits for the commit.
 constexpr std::size_t most_done = 16;
 
 } // namespace
@@ -24,6 +29,7 @@ constexpr std::size_t most_done = 16;
 void Store::State::start()
 {
     syncer.start();
+    syncer.on_commit(); // what open() has written
     writer = std::thread([this] { run(); });
 }
 
@@ -36,6 +42,8 @@ void Store::State::stop()
     }
     writer.join();
     syncer.stop();
+    if (journal && pending.empty() && last_queued() == committed_batch)
+        (void)::unlink(journal_path().c_str());
 }
 
 /// Wakes the writer only when it has to know.
@@ -52,6 +60,32 @@ void Store::State::queued(Milliseconds most)
     if (!is_held)
         wake.notify_one();
     writer_is_held = is_held;
+}
+
+void Store::State::write_journal()
+{
+    if (!journal || is_held)
+        return;
+    if (pending.empty()) {
+        journal->discard();
+    } else if (!journal->write()) {
+        last_gap = pending_batch;
+        queued(at_once);
+    }
+}
+
+bool Store::State::is_durable() const
+{
+    return journal && !journal->has_unwritten() && last_gap <= committed_batch && failure.empty() &&
+           !is_late();
+}
+
+bool Store::State::is_late() const
+{
+    if (pending_records + writing_records == 0)
+        return false;
+    const auto since = writing_records > 0 ? writing_since : pending_since;
+    return Clock::now() - since >= patience;
 }
 
 std::uint64_t Store::State::last_queued() const
@@ -72,14 +106,18 @@ void Store::State::linger(std::unique_lock<std::mutex>& held)
 
 void Store::State::run()
 {
-    begin_thread("store", Urgency::awaited);
+    begin_thread("store", Urgency::soon);
     std::unique_lock held(mutex);
     for (;;) {
-        wake.wait(held, [&] {
+        const auto has_to_act = [&] {
             const bool has_work = !pending.empty() || !waiting.empty();
             writer_is_held = has_work && is_held;
             return stopping || damaged || (has_work && !is_held);
-        });
+        };
+        if (!wake.wait_for(held, quiet, has_to_act)) {
+            trim(held);
+            wake.wait(held, has_to_act);
+        }
         if (std::exchange(damaged, false)) {
             held.unlock();
             repair(Error{Error::Code::invalid, path + ": cannot be read"});
@@ -94,25 +132,49 @@ void Store::State::run()
                 return;
             continue;
         }
-        pending.apply_to(on_disk);
-        Changes batch = std::exchange(pending, {});
-        if (!stopping && flushes == 0)
-            leave_for_later(batch);
-        const std::uint64_t number = pending_batch++;
-        writing_records = std::exchange(pending_records, 0);
-        writing_since = pending_since;
+        const std::uint64_t number = pending_batch;
+        Changes batch = take_batch();
         held.unlock();
         const bool written = commit(batch);
         const std::size_t record_bytes = std::exchange(batch, {}).record_bytes;
         held.lock();
         if (!written)
             return report_lost(pending);
+        if (journal)
+            journal->end();
         unwritten_bytes -= record_bytes;
         writing_records = 0;
         committed_batch = number;
         committed.notify_all();
         tell_waiting(held, number);
     }
+}
+
+/// All that waits. What comes from now on belongs to the next batch.
+Changes Store::State::take_batch()
+{
+    pending.apply_to(on_disk);
+    Changes batch = std::exchange(pending, {});
+    if (!journal && !stopping && flushes == 0)
+        leave_for_later(batch);
+    if (journal && !(batch.state.empty() && batch.records.empty()))
+        batch.number = {start_number, pending_batch};
+    ++pending_batch;
+    if (journal)
+        journal->begin({start_number, pending_batch});
+    writing_records = std::exchange(pending_records, 0);
+    writing_since = pending_since;
+    return batch;
+}
+
+/// Gives back what a flood has taken.
+void Store::State::trim(std::unique_lock<std::mutex>& held)
+{
+    if (!journal || !journal->trim())
+        return;
+    held.unlock();
+    ::malloc_trim(0); // what has waited for its commit lay between what stays
+    held.lock();
 }
 
 void Store::State::leave_for_later(Changes& batch)
@@ -192,13 +254,17 @@ void Store::State::on_success()
     log::warning("store {}: can be written again", path);
 }
 
-/// The log is the last place for a record.
+/// The log is the last place for a record that the journal has not.
 void Store::State::report_lost(const Changes& batch)
 {
     if (batch.empty())
         return;
-    log::error("store {}: closed with {} state changes and {} accounting records unwritten", path,
-               batch.state.size(), batch.records.size());
+    const bool kept = journal && last_gap <= committed_batch;
+    log::error("store {}: closed with {} state changes and {} accounting records {}", path,
+               batch.state.size(), batch.records.size(),
+               kept ? "that only its journal has" : "unwritten");
+    if (kept)
+        return;
     for (const Changes::NewRecord& record : batch.records)
         log::error("lost accounting record for {}: {}", record.backend, record.body);
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <asio/io_context.hpp>
+#include <cerrno>
+#include <sched.h>
 #include <stdexcept>
 #include <string>
 #include <sys/eventfd.h>
@@ -101,6 +103,20 @@ TEST_CASE("work that can be done later gives way, that of its thread alone")
     CHECK(nice_of_a_thread(Urgency::soon) == std::max(given, 10));
     CHECK(nice_of_a_thread(Urgency::later) == 19);
     CHECK(::getpriority(PRIO_PROCESS, 0) == given);
+}
+
+TEST_CASE("a thread that is realtime starts others that are not")
+{
+    int refused = -1, policy = -1, policy_of_other = -1;
+    std::thread([&] {
+        refused = enter_realtime();
+        policy = ::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+        std::thread([&] { policy_of_other = ::sched_getscheduler(0); }).join();
+    }).join();
+    CHECK(policy == (refused == 0 ? SCHED_RR : SCHED_OTHER));
+    CHECK((refused == 0 || refused == EPERM)); // as whoever runs this may
+    CHECK(policy_of_other == SCHED_OTHER);
+    CHECK(::sched_getscheduler(0) == SCHED_OTHER);
 }
 
 TEST_CASE("what escapes a reader of sockets ends its turn, not the reading")

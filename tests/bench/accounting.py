@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What accounting costs: beside no accounting, in the same run, rounds of all variants in turn."""
+"""What accounting costs: beside no accounting, in the same run, rounds of all variants in turn.
+
+With two CPUs the database server, which a site would have on another host, is a neighbour of the
+daemon and of the load, and makes either wait until its turn is over. So latency is measured twice: as
+the scheduler pleases, and with `realtime = true` and the load as realtime as the daemon, which is
+what accounting itself does to latency.
+"""
 import json
+import os
 import pathlib
 import sqlite3
 import statistics
@@ -51,13 +58,16 @@ def mariadb(build):
 
 
 class Variant:
-    def __init__(self, name, folder, build, accounting):
-        self.name, self.house = name, House(folder, build, split=False, accounting=accounting)
+    def __init__(self, name, folder, build, accounting, realtime):
+        self.name, self.realtime = name, realtime
+        self.house = House(folder, build, split=False, accounting=accounting, realtime=realtime)
         self.accounts = bool(accounting)
         self.offered, self.flat_out, self.emptied, self.records = [], [], [], 0
 
     def offer(self, tool, seconds):
-        self.offered.append(load(tool, "offered", self.house.socket, CONNECTIONS, seconds, RATE))
+        scheduled = ["chrt", "-r", "1"] if self.realtime else []
+        self.offered.append(
+            load(*scheduled, tool, "offered", self.house.socket, CONNECTIONS, seconds, RATE))
         self.finish(self.offered[-1])
 
     def run_flat_out(self, tool, seconds):
@@ -74,7 +84,7 @@ class Variant:
     def row(self):
         def middle(results, key):
             return statistics.median(one[key] for one in results) if results else None
-        return {"variant": self.name, "p50_us": middle(self.offered, "p50_us"),
+        return {"variant": self.name, "realtime": self.realtime, "p50_us": middle(self.offered, "p50_us"),
                 "p99_us": middle(self.offered, "p99_us"),
                 "offered_got": middle(self.offered, "cycles_per_s"),
                 "delayed": sum(one["delayed"] for one in self.offered),
@@ -83,13 +93,20 @@ class Variant:
                 "records": self.records if self.accounts else None}
 
 
+def make_variants(options, folder, server):
+    """Those of the same priority one after the other, the one without accounting first."""
+    back_ends = {"no accounting": None, "sqlite": {"sqlite": {}}}
+    if server:
+        back_ends["mariadb"] = {"mysql": server.settings()}
+    # Realtime needs root.
+    return [Variant(name, folder / f"{name.split()[0]}-{realtime}", options.build, accounting, realtime)
+            for realtime in ((False, True) if os.geteuid() == 0 else (False,))
+            for name, accounting in back_ends.items()]
+
+
 def measure(options, folder, tool):
     server = mariadb(options.build)
-    variants = [Variant("no accounting", folder / "without", options.build, None),
-                Variant("sqlite", folder / "sqlite", options.build, {"sqlite": {}})]
-    if server:
-        variants.append(Variant("mariadb", folder / "mariadb", options.build,
-                                {"mysql": server.settings()}))
+    variants = make_variants(options, folder, server)
     try:
         for _ in range(options.rounds):
             for variant in variants:
@@ -103,12 +120,21 @@ def measure(options, folder, tool):
             server.close()
     rows = [variant.row() for variant in variants]
     for row in rows:
-        row["p99_of_without"] = row["p99_us"] / rows[0]["p99_us"]
-        row["rate_of_without"] = row["flat_out"] / rows[0]["flat_out"] if row["flat_out"] else None
-    with sqlite3.connect(variants[1].house.database) as database:
-        written = database.execute("select count(*), count(distinct record_id) "
-                                   "from media_sessions").fetchone()
-    if written != (variants[1].records,) * 2:
-        raise SystemExit(f"{variants[1].records} calls left {written[0]} records, of which "
-                         f"{written[1]} different ones")
+        without = next(one for one in rows if one["realtime"] == row["realtime"])
+        row["p99_of_without"] = row["p99_us"] / without["p99_us"]
+        if row["flat_out"]:
+            row["rate_of_without"] = row["flat_out"] / without["flat_out"]
+    expect_all_records(variants)
     return rows
+
+
+def expect_all_records(variants):
+    for variant in variants:
+        if variant.name != "sqlite":
+            continue
+        with sqlite3.connect(variant.house.database) as database:
+            written = database.execute("select count(*), count(distinct record_id) "
+                                       "from media_sessions").fetchone()
+        if written != (variant.records,) * 2:
+            raise SystemExit(f"{variant.records} calls left {written[0]} records, of which "
+                             f"{written[1]} different ones")

@@ -60,8 +60,9 @@ class Process:
 class House:
     """A dispatcher and a relay: in one process, or split over TLS."""
 
-    def __init__(self, folder, build, split, accounting=None):
+    def __init__(self, folder, build, split, accounting=None, realtime=False):
         """`accounting`: the tables of its back ends by name."""
+        self.realtime = realtime
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         self.build = pathlib.Path(build).resolve()
@@ -115,6 +116,7 @@ forwarding = "userspace"
         config = self.folder / f"{role}.toml"
         config.write_text(f'role = "{role}"\nplugin_dir = "{self.build}/plugins"\n'
                           f'runtime_dir = "{self.folder}"\nstate_dir = "{self.folder}/state-{role}"\n'
+                          f'realtime = {json.dumps(self.realtime)}\n'
                           f'[log]\nlevel = "warning"\n[tls]\ncerts_path = "{self.folder}/tls"\n'
                           + settings)
         (self.folder / f"state-{role}").mkdir()

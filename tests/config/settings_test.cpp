@@ -17,6 +17,7 @@ struct Case {
 
 const std::vector<Case> cases{
     {"", "busy_poll", {"'auto'", "0", "15", "1000"}, {"-1", "1001", "1.5", "'15'", "nan"}},
+    {"", "realtime", {"true", "false"}, {"1", "'yes'"}},
     {"log",
      "level",
      {"'critical'", "'Error'", "'WARNING'", "'INFO'", "'debug'"},

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A system that does not give what the daemon needs: ports, descriptors, addresses, disk, files."""
 import contextlib
+import os
+import pathlib
 import resource
 import socket
 import subprocess
@@ -253,6 +255,28 @@ class FullDisk(SystemCase):
     def test_under_the_state(self):
         """What the daemon itself keeps cannot be written either."""
         self.outlives_it(merged(both_settings(), {"state_dir": str(self.disk)}))
+
+
+class Priority(SystemCase):
+    REALTIME = merged(both_settings(), {"realtime": True})
+    REFUSED = ("realtime = true", "Operation not permitted", "RTPRIO")
+
+    def test_a_refusal_is_told_and_costs_nothing_else(self):
+        wrapper = ["prlimit", "--rtprio=0", "setpriv", "--bounding-set=-sys_nice", "--inh-caps=-all"]
+        daemon = self.start(self.REALTIME, wrapper=wrapper)
+        self.assertEqual(os.sched_getscheduler(daemon.pid), os.SCHED_OTHER)
+        self.assertEqual(len(daemon.logged(*self.REFUSED)), 1)
+        ports_of(self.connect(daemon).update("call", OFFER))
+
+    def test_the_core_thread_alone_is_realtime_where_that_is_allowed(self):
+        daemon = self.start(self.REALTIME)
+        refused = bool(daemon.logged(*self.REFUSED))
+        policies = {
+            int(task.name): os.sched_getscheduler(int(task.name)) & ~os.SCHED_RESET_ON_FORK
+            for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
+        }
+        self.assertEqual(policies.pop(daemon.pid), os.SCHED_OTHER if refused else os.SCHED_RR)
+        self.assertEqual(set(policies.values()), {os.SCHED_OTHER})
 
 
 class Configuration(SystemCase):

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "fakes/file_size_limit.hpp"
 #include "store/store.hpp"
 
 constexpr mediaproxy::Milliseconds long_enough{20000};
@@ -20,6 +21,13 @@ inline std::unique_ptr<mediaproxy::store::Store> open(const std::string& path,
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     return *std::move(opened);
+}
+
+/// On a disk that has no room for a journal.
+inline std::unique_ptr<mediaproxy::store::Store> open_without_journal(const std::string& path)
+{
+    const mediaproxy::fakes::FileSizeLimit full(1 << 20);
+    return open(path);
 }
 
 inline std::map<std::string, std::string> load(mediaproxy::store::Store& store,

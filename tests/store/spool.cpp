@@ -108,7 +108,7 @@ TEST_CASE("a writer that was busy or asleep meanwhile commits what was held")
         if (i % 5 == 0)
             REQUIRE(store->put_record({"x"}, std::to_string(i), "{}"));
         std::atomic<bool> told = false;
-        store->after_commit([&] { told = true; });
+        store->when_durable([&] { told = true; });
         store->release();
         await([&] { return told.load(); });
     }
@@ -180,7 +180,7 @@ TEST_CASE("the spool in memory works the same, leaves no file and survives nothi
         store->save("t", "k", "v");
         REQUIRE(store->put_record({"x", "y"}, "r1", "{}"));
         std::atomic<bool> told = false;
-        store->after_commit([&] { told = true; });
+        store->when_durable([&] { told = true; });
         await([&] { return told.load(); });
         CHECK(load(*store, "t").size() == 1);
         CHECK(waiting(*store, "x") == std::vector<std::string>{"r1"});
@@ -280,7 +280,8 @@ std::vector<Store::Record> put_500(Store& store)
 TEST_CASE("a back end that is done with very many keeps nobody waiting, and all of them go")
 {
     const fakes::TemporaryFolder folder;
-    const auto store = open(folder / "s.sqlite");
+    const fakes::CapturedLog log;
+    const auto store = open_without_journal(folder / "s.sqlite");
     const auto records = put_500(*store);
     store->hold();
     for (const Store::Record& record : records)
@@ -288,7 +289,7 @@ TEST_CASE("a back end that is done with very many keeps nobody waiting, and all 
     REQUIRE(store->put_record({"x"}, "new", "{}"));
     // Told as soon as the new record is there: most of what is done still waits to go.
     std::promise<std::size_t> left;
-    store->after_commit([&] { // on the writer's thread: Catch2 is for this one
+    store->when_durable([&] { // on the writer's thread: Catch2 is for this one
         const auto now = store->waiting("x", 0, 1000);
         left.set_value(now ? now->size() : 0);
     });

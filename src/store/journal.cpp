@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The file is two segments. A segment is a row of entries, each of them a head and changes; the row
+// ends where a head is not what follows. Its numbers are those of this host: nobody else reads it.
+#include "store/journal.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <optional>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
+
+#include "base/unique_fd.hpp"
+
+namespace mediaproxy::store
+{
+
+namespace
+{
+
+struct Head {
+    std::uint64_t checksum; ///< of all that follows; written last
+    BatchNumber number;
+    std::uint32_t entry; ///< 0 is the first of its batch
+    std::uint32_t size;  ///< of its changes, bytes
+};
+static_assert(sizeof(Head) == 32);
+
+enum class Kind : char { save = 's', erase = 'e', record = 'r' };
+
+/// FNV-1a over words of eight bytes: what a power cut leaves half written is not read.
+std::uint64_t checksum(std::span<const std::byte> bytes)
+{
+    std::uint64_t sum = 0xcbf29ce484222325;
+    while (!bytes.empty()) {
+        std::uint64_t word = 0;
+        const std::size_t size = std::min(bytes.size(), sizeof word);
+        std::memcpy(&word, bytes.data(), size);
+        sum = (sum ^ word) * 0x100000001b3;
+        sum ^= sum >> 32U;
+        bytes = bytes.subspan(size);
+    }
+    return sum | 1U; // never 0, which is what an empty segment begins with
+}
+
+std::size_t padded(std::size_t size)
+{
+    return (size + 7) / 8 * 8;
+}
+
+/// Reads what Journal::put() and put_number() have written.
+class Reader
+{
+public:
+    explicit Reader(std::string_view bytes) : left_(bytes) {}
+
+    bool at_end() const { return left_.empty(); }
+    std::optional<std::string_view> take(std::size_t size)
+    {
+        if (left_.size() < size)
+            return std::nullopt;
+        const auto taken = left_.substr(0, size);
+        left_.remove_prefix(size);
+        return taken;
+    }
+    std::optional<std::uint64_t> number()
+    {
+        std::uint64_t value = 0;
+        const auto bytes = take(sizeof value);
+        if (!bytes)
+            return std::nullopt;
+        std::memcpy(&value, bytes->data(), sizeof value);
+        return value;
+    }
+    std::optional<std::string_view> text()
+    {
+        const auto size = number();
+        return size ? take(*size) : std::nullopt;
+    }
+
+private:
+    std::string_view left_;
+};
+
+bool read_record(Reader& reader, Changes& changes)
+{
+    const auto made_at = reader.number();
+    const auto record_id = reader.text();
+    const auto body = reader.text();
+    auto count = reader.number();
+    if (!made_at || !record_id || !body || !count)
+        return false;
+    for (; *count > 0; --*count) {
+        const auto backend = reader.text();
+        if (!backend)
+            return false;
+        changes.put_record({std::string(*backend)}, *record_id, *body,
+                           static_cast<std::int64_t>(*made_at));
+    }
+    return true;
+}
+
+bool read_change(Reader& reader, Changes& changes)
+{
+    const Kind kind{reader.take(1)->front()};
+    if (kind == Kind::record)
+        return read_record(reader, changes);
+    const auto table = reader.text();
+    const auto key = reader.text();
+    if (!table || !key)
+        return false;
+    std::optional<std::string> value;
+    if (kind == Kind::save) {
+        const auto text = reader.text();
+        if (!text)
+            return false;
+        value = std::string(*text);
+    } else if (kind != Kind::erase) {
+        return false;
+    }
+    changes.state.insert_or_assign(Changes::join(*table, *key), std::move(value));
+    return true;
+}
+
+bool read_entry(std::string_view bytes, Changes& changes)
+{
+    Reader reader(bytes);
+    while (!reader.at_end()) {
+        if (!read_change(reader, changes))
+            return false;
+    }
+    return true;
+}
+
+/// Nothing in it: no batch.
+std::optional<Changes> read_segment(std::span<const std::byte> segment)
+{
+    std::optional<Changes> left;
+    Head head{};
+    for (std::uint32_t entry = 0; segment.size() >= sizeof head; ++entry) {
+        std::memcpy(&head, segment.data(), sizeof head);
+        if (head.checksum == 0 || head.entry != entry || head.size > segment.size() - sizeof head)
+            break;
+        const auto all = segment.first(sizeof head + head.size);
+        if (checksum(all.subspan(sizeof head.checksum)) != head.checksum ||
+            (left && left->number != head.number))
+            break;
+        if (!left)
+            left.emplace().number = head.number;
+        const auto changes = all.subspan(sizeof head);
+        if (!read_entry({reinterpret_cast<const char*>(changes.data()), changes.size()}, *left))
+            break;
+        segment = segment.subspan(std::min(segment.size(), padded(all.size())));
+    }
+    return left;
+}
+
+void empty(std::span<std::byte> segment)
+{
+    constexpr std::uint64_t no_checksum = 0;
+    std::memcpy(segment.data(), &no_checksum, sizeof no_checksum);
+}
+
+Error failure(const std::string& path)
+{
+    return {Error::Code::io, path + ": " + std::strerror(errno)};
+}
+
+Result<std::vector<std::byte>> read_file(int file, const std::string& path)
+{
+    std::vector<std::byte> bytes(2 * Journal::batch_capacity);
+    std::size_t size = 0;
+    while (size < bytes.size()) {
+        const ssize_t more = ::read(file, bytes.data() + size, bytes.size() - size);
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more < 0)
+            return failure(path);
+        if (more == 0)
+            break;
+        size += static_cast<std::size_t>(more);
+    }
+    bytes.resize(size);
+    return bytes;
+}
+
+} // namespace
+
+Result<std::vector<Changes>> Journal::read(const std::string& path)
+{
+    std::vector<Changes> batches;
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file && errno == ENOENT)
+        return batches;
+    if (!file)
+        return failure(path);
+    const auto bytes = read_file(file.get(), path);
+    if (!bytes)
+        return bytes.error();
+    for (std::size_t at = 0; at < bytes->size(); at += batch_capacity) {
+        const auto rest = std::span(*bytes).subspan(at);
+        if (auto left = read_segment(rest.first(std::min(rest.size(), batch_capacity))))
+            batches.push_back(*std::move(left));
+    }
+    std::sort(batches.begin(), batches.end(),
+              [](const Changes& one, const Changes& other) { return one.number < other.number; });
+    return batches;
+}
+
+Result<Journal> Journal::make(const std::string& path)
+{
+    constexpr std::size_t size = 2 * batch_capacity;
+    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
+    if (!file)
+        return failure(path);
+    // All of it now: a page that the disk has no room for would be a signal later.
+    if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(size)); error != 0) {
+        errno = error;
+        Error reason = failure(path);
+        (void)::unlink(path.c_str());
+        return reason;
+    }
+    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    if (memory == MAP_FAILED)
+        return failure(path);
+    (void)::madvise(memory, size, MADV_RANDOM); // a page at a time: mostly the first ones are used
+    return Journal(path, {static_cast<std::byte*>(memory), size});
+}
+
+Journal::Journal(std::string path, std::span<std::byte> memory)
+    : path_(std::move(path)), memory_(memory)
+{
+}
+
+Journal::Journal(Journal&& other) noexcept
+    : path_(std::move(other.path_)), memory_(std::exchange(other.memory_, {})),
+      gathering_(other.gathering_), number_(other.number_), used_(other.used_),
+      touched_(other.touched_), entries_(other.entries_), full_(other.full_),
+      entry_(std::move(other.entry_))
+{
+}
+
+Journal::~Journal()
+{
+    if (!memory_.empty())
+        ::munmap(memory_.data(), memory_.size());
+}
+
+std::span<std::byte> Journal::segment(std::size_t which) const
+{
+    return memory_.subspan(which * batch_capacity, batch_capacity);
+}
+
+void Journal::begin(BatchNumber number)
+{
+    gathering_ = 1 - gathering_;
+    number_ = number;
+    used_ = entries_ = 0;
+    full_ = false;
+}
+
+void Journal::end()
+{
+    empty(segment(1 - gathering_));
+}
+
+void Journal::discard()
+{
+    entry_.clear();
+    if (used_ == 0)
+        return;
+    empty(segment(gathering_));
+    used_ = entries_ = 0;
+    full_ = false;
+}
+
+bool Journal::trim()
+{
+    if (touched_ <= kept_by_trim)
+        return false;
+    for (const std::size_t which : {0U, 1U}) {
+        const auto rest = segment(which).subspan(kept_by_trim);
+        (void)::madvise(rest.data(), rest.size(), MADV_DONTNEED); // the file keeps what it has
+    }
+    touched_ = used_;
+    entry_.shrink_to_fit();
+    return true;
+}
+
+void Journal::put(std::string_view bytes)
+{
+    put_number(bytes.size());
+    entry_.append(bytes);
+}
+
+void Journal::put_number(std::uint64_t number)
+{
+    entry_.append(reinterpret_cast<const char*>(&number), sizeof number);
+}
+
+void Journal::save(std::string_view table, std::string_view key, std::string_view value)
+{
+    entry_.push_back(static_cast<char>(Kind::save));
+    put(table);
+    put(key);
+    put(value);
+}
+
+void Journal::erase(std::string_view table, std::string_view key)
+{
+    entry_.push_back(static_cast<char>(Kind::erase));
+    put(table);
+    put(key);
+}
+
+void Journal::put_record(const std::vector<std::string>& backends, std::string_view record_id,
+                         std::string_view body, std::int64_t made_at)
+{
+    entry_.push_back(static_cast<char>(Kind::record));
+    put_number(static_cast<std::uint64_t>(made_at));
+    put(record_id);
+    put(body);
+    put_number(backends.size());
+    for (const std::string& backend : backends)
+        put(backend);
+}
+
+bool Journal::write()
+{
+    if (entry_.empty())
+        return !full_;
+    const std::size_t size = sizeof(Head) + entry_.size();
+    const auto room = segment(gathering_).subspan(std::min(used_, batch_capacity));
+    full_ = full_ || room.size() < size; // an entry without those before it is worth nothing
+    if (!full_) {
+        Head head{0, number_, entries_++, static_cast<std::uint32_t>(entry_.size())};
+        std::memcpy(room.data() + sizeof head, entry_.data(), entry_.size());
+        std::memcpy(room.data() + sizeof head.checksum, &head.number,
+                    sizeof head - sizeof head.checksum);
+        head.checksum = checksum(room.first(size).subspan(sizeof head.checksum));
+        std::atomic_signal_fence(std::memory_order_seq_cst); // what kills does so in between
+        std::memcpy(room.data(), &head.checksum, sizeof head.checksum);
+        used_ += padded(size);
+        touched_ = std::max(touched_, used_);
+    }
+    entry_.clear();
+    return !full_;
+}
+
+} // namespace mediaproxy::store
