@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csetjmp>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
@@ -158,10 +160,46 @@ std::optional<Changes> read_segment(std::span<const std::byte> segment)
     return left;
 }
 
-void empty(std::span<std::byte> segment)
+/// For the signal's handler: where to go on.
+thread_local sigjmp_buf* volatile rescue = nullptr;
+
+/// What is written before it is written before the signal, what comes after it after.
+void order_for_signals()
 {
-    constexpr std::uint64_t no_checksum = 0;
-    std::memcpy(segment.data(), &no_checksum, sizeof no_checksum);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+void on_bus_error(int number)
+{
+    if (rescue != nullptr)
+        siglongjmp(*rescue, 1);
+    (void)std::signal(number, SIG_DFL); // not ours: the same again ends the process
+}
+
+void catch_bus_errors()
+{
+    struct sigaction action = {};
+    action.sa_handler = on_bus_error;
+    action.sa_flags = SA_NODEFER; // it is left by a jump
+    (void)::sigaction(SIGBUS, &action, nullptr);
+}
+
+/// `act` writes to mapped memory and does nothing else: it is left in the middle when there is no
+/// file behind that, which returns false.
+template <class Act>
+bool write_mapped(const Act& act)
+{
+    sigjmp_buf here;
+    if (sigsetjmp(here, 0) != 0) {
+        rescue = nullptr;
+        return false;
+    }
+    rescue = &here;
+    order_for_signals();
+    act();
+    order_for_signals();
+    rescue = nullptr;
+    return true;
 }
 
 Error failure(const std::string& path)
@@ -226,6 +264,7 @@ Result<Journal> Journal::make(const std::string& path)
     void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
     if (memory == MAP_FAILED)
         return failure(path);
+    catch_bus_errors();
     (void)::madvise(memory, size, MADV_RANDOM); // a page at a time: mostly the first ones are used
     return Journal(path, {static_cast<std::byte*>(memory), size});
 }
@@ -259,12 +298,20 @@ void Journal::begin(BatchNumber number)
     gathering_ = 1 - gathering_;
     number_ = number;
     used_ = entries_ = 0;
-    full_ = false;
+    full_ = is_lost_;
 }
 
 void Journal::end()
 {
-    empty(segment(1 - gathering_));
+    empty(1 - gathering_);
+}
+
+void Journal::empty(std::size_t which)
+{
+    std::byte* const at = segment(which).data();
+    constexpr std::uint64_t no_checksum = 0;
+    if (!write_mapped([&] { std::memcpy(at, &no_checksum, sizeof no_checksum); }))
+        is_lost_ = full_ = true;
 }
 
 void Journal::discard()
@@ -272,9 +319,9 @@ void Journal::discard()
     entry_.clear();
     if (used_ == 0)
         return;
-    empty(segment(gathering_));
     used_ = entries_ = 0;
-    full_ = false;
+    full_ = is_lost_;
+    empty(gathering_);
 }
 
 bool Journal::trim()
@@ -336,13 +383,18 @@ bool Journal::write()
     const auto room = segment(gathering_).subspan(std::min(used_, batch_capacity));
     full_ = full_ || room.size() < size; // an entry without those before it is worth nothing
     if (!full_) {
-        Head head{0, number_, entries_++, static_cast<std::uint32_t>(entry_.size())};
-        std::memcpy(room.data() + sizeof head, entry_.data(), entry_.size());
-        std::memcpy(room.data() + sizeof head.checksum, &head.number,
-                    sizeof head - sizeof head.checksum);
-        head.checksum = checksum(room.first(size).subspan(sizeof head.checksum));
-        std::atomic_signal_fence(std::memory_order_seq_cst); // what kills does so in between
-        std::memcpy(room.data(), &head.checksum, sizeof head.checksum);
+        const Head head{0, number_, entries_, static_cast<std::uint32_t>(entry_.size())};
+        const std::byte* const from = reinterpret_cast<const std::byte*>(&head);
+        const bool written = write_mapped([&] {
+            std::memcpy(room.data() + sizeof head, entry_.data(), entry_.size());
+            std::memcpy(room.data() + sizeof head.checksum, from + sizeof head.checksum,
+                        sizeof head - sizeof head.checksum);
+            const std::uint64_t sum = checksum(room.first(size).subspan(sizeof head.checksum));
+            order_for_signals(); // a kill is one, too
+            std::memcpy(room.data(), &sum, sizeof sum);
+        });
+        is_lost_ = full_ = !written;
+        ++entries_;
         used_ += padded(size);
         touched_ = std::max(touched_, used_);
     }

@@ -49,6 +49,9 @@ public:
                     std::string_view body, std::int64_t made_at);
     /// All of them, or none. False when there was no room, then and for the rest of the batch.
     bool write();
+    /// The file is not there any more behind the memory, or its disk is full where it takes new
+    /// room to write over something: nothing will ever be written again.
+    bool is_lost() const noexcept { return is_lost_; }
     bool has_unwritten() const noexcept { return !entry_.empty(); }
 
     static constexpr std::size_t batch_capacity = 4UL * 1024 * 1024; ///< bytes
@@ -58,6 +61,7 @@ private:
     Journal(std::string path, std::span<std::byte> memory);
 
     std::span<std::byte> segment(std::size_t which) const;
+    void empty(std::size_t which);
     void put(std::string_view bytes);
     void put_number(std::uint64_t number);
 
@@ -68,7 +72,7 @@ private:
     std::size_t used_ = 0;    ///< bytes of it
     std::size_t touched_ = 0; ///< bytes of any segment since the last trim()
     std::uint32_t entries_ = 0;
-    bool full_ = false;
+    bool full_ = false, is_lost_ = false;
     std::string entry_;
 };
 

@@ -72,6 +72,7 @@ struct Store::State {
     void write_journal();
     /// All writes do, that is, and the disk is about to have them.
     bool is_durable() const;
+    void give_up_journal();
     bool is_late() const;
     std::uint64_t last_queued() const;
 

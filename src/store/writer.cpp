@@ -72,6 +72,18 @@ void Store::State::write_journal()
         last_gap = pending_batch;
         queued(at_once);
     }
+    if (journal->is_lost())
+        give_up_journal();
+}
+
+/// What stands in it is older than what will be committed.
+void Store::State::give_up_journal()
+{
+    log::error("store {}: is not there any more, or its disk has no room to write over it; every "
+               "call's end waits for the disk",
+               journal_path());
+    journal.reset();
+    (void)::unlink(journal_path().c_str());
 }
 
 bool Store::State::is_durable() const
@@ -142,6 +154,8 @@ void Store::State::run()
             return report_lost(pending);
         if (journal)
             journal->end();
+        if (journal && journal->is_lost())
+            give_up_journal();
         unwritten_bytes -= record_bytes;
         writing_records = 0;
         committed_batch = number;
@@ -157,7 +171,7 @@ Changes Store::State::take_batch()
     Changes batch = std::exchange(pending, {});
     if (!journal && !stopping && flushes == 0)
         leave_for_later(batch);
-    if (journal && !(batch.state.empty() && batch.records.empty()))
+    if (!in_memory() && !(batch.state.empty() && batch.records.empty()))
         batch.number = {start_number, pending_batch};
     ++pending_batch;
     if (journal)

@@ -98,6 +98,24 @@ def measure_forwarding(options, folder):
     return json.loads(result.read_text())
 
 
+def measure_installs(options):
+    """CPU a call to install and remove its flow, one at a time and in bursts of 20."""
+    rows = []
+    for name in ("nftables", "conntrack"):
+        plugin = options.build / f"plugins/forwarding_{name}.so"
+        if os.geteuid() != 0 or not plugin.exists():
+            continue
+        command = ["unshare", "--net", options.build / "tests/bench/forwarding/install_cost", plugin]
+        runs = [json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+                for _ in range(7)]
+        for operation in ("install", "remove"):
+            rows.append({"back_end": name, "operation": operation, **{
+                f"{way}{kernel}_us": statistics.median(
+                    run[f"{operation}_{way}{kernel}_us"] for run in runs)
+                for way in ("single", "burst") for kernel in ("", "_kernel")}})
+    return rows
+
+
 def measure_kernel(options, folder):
     """Each back end beside plain routing and rtpengine, in namespaces."""
     result = folder / "kernel.json"
@@ -158,6 +176,13 @@ def main():
                   f"{report['sessions']['ms']:.1f} ms (MediaProxy 4.1: 113 ms)")
         if options.only in (None, "forwarding"):
             report["forwarding"] = measure_forwarding(options, folder)
+            report["installs"] = measure_installs(options)
+            show("CPU a call, microseconds, and what of it the kernel takes (goals: nftables install "
+                 "12 single and 6 in a burst, remove 3; conntrack 25, 12 and 12)",
+                 report["installs"],
+                 [("back_end", 10, ""), ("operation", 9, ""), ("single_us", 9, ".1f"),
+                  ("single_kernel_us", 16, ".1f"), ("burst_us", 8, ".2f"),
+                  ("burst_kernel_us", 15, ".2f")])
             report["kernel"] = measure_kernel(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -369,6 +369,26 @@ TEST_CASE("a journal is gone once its store was closed, and one that cannot be r
     CHECK(std::filesystem::is_regular_file(journal));
 }
 
+TEST_CASE("a journal whose file somebody cuts is given up, and the store goes on without")
+{
+    const fakes::TemporaryFolder folder;
+    const fakes::CapturedLog log;
+    const std::string path = folder / "s.sqlite", journal = path + ".journal";
+    const auto store = open(path);
+    REQUIRE(store->put_record({"x"}, "r1", "{}"));
+    REQUIRE(store->flush(long_enough));
+    REQUIRE(::truncate(journal.c_str(), 0) == 0);
+    for (const char* id : {"r2", "r3"}) {
+        REQUIRE(store->put_record({"x"}, id, "{}"));
+        std::promise<void> told;
+        store->when_durable([&] { told.set_value(); });
+        REQUIRE(told.get_future().wait_for(long_enough) == std::future_status::ready);
+        CHECK(waiting(*store, "x").back() == id);
+    }
+    CHECK(log.count("s.sqlite.journal: is not there any more") == 1);
+    CHECK_FALSE(std::filesystem::exists(journal));
+}
+
 TEST_CASE("sessions that come and go between two commits do not fill the journal")
 {
     const fakes::TemporaryFolder folder;
