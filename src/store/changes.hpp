@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,7 +30,12 @@ private:
 struct BatchNumber {
     std::uint64_t start = 0; ///< of the process, which counts its starts; 0: no number
     std::uint64_t batch = 0;
-    auto operator<=>(const BatchNumber&) const = default;
+
+    bool operator==(const BatchNumber&) const = default;
+    bool operator<(const BatchNumber& other) const noexcept
+    {
+        return start != other.start ? start < other.start : batch < other.batch;
+    }
 };
 
 /// What waits to be committed. The last write to a key wins.

@@ -83,7 +83,7 @@ Result<void> Store::State::take_over_journal()
     if (!last)
         return last.error();
     for (const Changes& batch : *left) {
-        if (batch.number <= *last)
+        if (!(*last < batch.number))
             continue;
         if (auto written = writer_database->commit(batch); !written)
             return written;
