@@ -18,7 +18,7 @@ constexpr Milliseconds look_interval{50}; ///< while the alarm is up
 void SpoolWatch::on_put()
 {
     if (!looking_)
-        look_in(patience);
+        look_in(store::Store::patience);
 }
 
 void SpoolWatch::look_in(Duration time)
@@ -36,7 +36,7 @@ void SpoolWatch::look_in(Duration time)
 void SpoolWatch::look()
 {
     const auto unwritten = store_.unwritten();
-    const bool late = unwritten && unwritten->age >= patience;
+    const bool late = unwritten && unwritten->age >= store::Store::patience;
     if (late)
         raise(*unwritten);
     else if (is_late())
@@ -44,7 +44,7 @@ void SpoolWatch::look()
     if (late)
         look_in(look_interval);
     else if (unwritten)
-        look_in(patience - unwritten->age);
+        look_in(store::Store::patience - unwritten->age);
 }
 
 void SpoolWatch::raise(const store::Store::Unwritten& unwritten)
@@ -58,7 +58,7 @@ void SpoolWatch::raise(const store::Store::Unwritten& unwritten)
     if (reported_)
         log::error("accounting: the disk has not taken a record within {} ms; records are kept in "
                    "memory and calls end without waiting for it",
-                   patience.count());
+                   store::Store::patience.count());
 }
 
 void SpoolWatch::clear()

@@ -17,9 +17,6 @@ namespace mediaproxy::accounting
 class SpoolWatch
 {
 public:
-    /// So long a record may wait.
-    static constexpr Milliseconds patience{200};
-
     /// Both borrowed.
     SpoolWatch(asio::io_context& io, const store::Store& store) : store_(store), timer_(io) {}
 

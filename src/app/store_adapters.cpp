@@ -63,7 +63,7 @@ RecordsToAccounting::RecordsToAccounting(asio::io_context& io, accounting::Accou
       ready_(std::make_shared<Ready>())
 {
     ready_->io = &io_;
-    turn_.at_end = [this] { wait_for_commit(); };
+    turn_.at_end = [this] { wait_until_durable(); };
 }
 
 RecordsToAccounting::~RecordsToAccounting()
@@ -99,7 +99,7 @@ void RecordsToAccounting::when_durable(std::function<void()> durable)
 }
 
 /// One wait for all records of a turn of the loop.
-void RecordsToAccounting::wait_for_commit()
+void RecordsToAccounting::wait_until_durable()
 {
     if (waiting_.empty())
         return;

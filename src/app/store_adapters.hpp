@@ -51,7 +51,7 @@ public:
 
 private:
     using Calls = std::vector<std::function<void()>>;
-    void wait_for_commit();
+    void wait_until_durable();
     struct Ready;
 
     asio::io_context& io_;

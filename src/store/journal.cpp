@@ -23,6 +23,8 @@ namespace mediaproxy::store
 namespace
 {
 
+constexpr std::size_t file_size = 2 * Journal::batch_capacity;
+
 struct Head {
     std::uint64_t checksum; ///< of all that follows; written last
     BatchNumber number;
@@ -209,7 +211,7 @@ Error failure(const std::string& path)
 
 Result<std::vector<std::byte>> read_file(int file, const std::string& path)
 {
-    std::vector<std::byte> bytes(2 * Journal::batch_capacity);
+    std::vector<std::byte> bytes(file_size);
     std::size_t size = 0;
     while (size < bytes.size()) {
         const ssize_t more = ::read(file, bytes.data() + size, bytes.size() - size);
@@ -250,47 +252,33 @@ Result<std::vector<Changes>> Journal::read(const std::string& path)
 
 Result<Journal> Journal::make(const std::string& path)
 {
-    constexpr std::size_t size = 2 * batch_capacity;
     const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
     if (!file)
         return failure(path);
     // All of it now: a page that the disk has no room for would be a signal later.
-    if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(size)); error != 0) {
+    if (const int error = ::posix_fallocate(file.get(), 0, off_t{file_size}); error != 0) {
         errno = error;
         Error reason = failure(path);
         (void)::unlink(path.c_str());
         return reason;
     }
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    void* memory = ::mmap(nullptr, file_size, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
     if (memory == MAP_FAILED)
         return failure(path);
     catch_bus_errors();
-    (void)::madvise(memory, size, MADV_RANDOM); // a page at a time: mostly the first ones are used
-    return Journal(path, {static_cast<std::byte*>(memory), size});
+    (void)::madvise(memory, file_size,
+                    MADV_RANDOM); // a page at a time: mostly the first ones are used
+    return Journal(static_cast<std::byte*>(memory));
 }
 
-Journal::Journal(std::string path, std::span<std::byte> memory)
-    : path_(std::move(path)), memory_(memory)
+void Journal::Unmap::operator()(std::byte* memory) const noexcept
 {
-}
-
-Journal::Journal(Journal&& other) noexcept
-    : path_(std::move(other.path_)), memory_(std::exchange(other.memory_, {})),
-      gathering_(other.gathering_), number_(other.number_), used_(other.used_),
-      touched_(other.touched_), entries_(other.entries_), full_(other.full_),
-      entry_(std::move(other.entry_))
-{
-}
-
-Journal::~Journal()
-{
-    if (!memory_.empty())
-        ::munmap(memory_.data(), memory_.size());
+    ::munmap(memory, file_size);
 }
 
 std::span<std::byte> Journal::segment(std::size_t which) const
 {
-    return memory_.subspan(which * batch_capacity, batch_capacity);
+    return {memory_.get() + which * batch_capacity, batch_capacity};
 }
 
 void Journal::begin(BatchNumber number)
@@ -380,7 +368,7 @@ bool Journal::write()
     if (entry_.empty())
         return !full_;
     const std::size_t size = sizeof(Head) + entry_.size();
-    const auto room = segment(gathering_).subspan(std::min(used_, batch_capacity));
+    const auto room = segment(gathering_).subspan(used_);
     full_ = full_ || room.size() < size; // an entry without those before it is worth nothing
     if (!full_) {
         const Head head{0, number_, entries_, static_cast<std::uint32_t>(entry_.size())};

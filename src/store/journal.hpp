@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,10 +28,6 @@ public:
     static Result<std::vector<Changes>> read(const std::string& path);
     /// Makes the file, empty, in the place of any that is there. Blocks.
     static Result<Journal> make(const std::string& path);
-
-    Journal(Journal&& other) noexcept;
-    Journal& operator=(Journal&&) = delete;
-    ~Journal();
 
     /// From now on changes belong to this batch. The one before the last has to have ended.
     void begin(BatchNumber number);
@@ -58,16 +55,18 @@ public:
     static constexpr std::size_t kept_by_trim = 16UL * 1024;         ///< bytes of a batch
 
 private:
-    Journal(std::string path, std::span<std::byte> memory);
+    struct Unmap {
+        void operator()(std::byte* memory) const noexcept;
+    };
+    explicit Journal(std::byte* memory) : memory_(memory) {}
 
     std::span<std::byte> segment(std::size_t which) const;
     void empty(std::size_t which);
     void put(std::string_view bytes);
     void put_number(std::uint64_t number);
 
-    std::string path_;
-    std::span<std::byte> memory_;
-    std::size_t gathering_ = 0; ///< the segment of the batch that gathers
+    std::unique_ptr<std::byte, Unmap> memory_; ///< of two batches
+    std::size_t gathering_ = 0;                ///< the segment of the batch that gathers
     BatchNumber number_;
     std::size_t used_ = 0;    ///< bytes of it
     std::size_t touched_ = 0; ///< bytes of any segment since the last trim()

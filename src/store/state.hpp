@@ -73,7 +73,7 @@ struct Store::State {
     /// All writes do, that is, and the disk is about to have them.
     bool is_durable() const;
     void give_up_journal();
-    bool is_late() const;
+    std::optional<Unwritten> unwritten() const;
     std::uint64_t last_queued() const;
 
     const std::string path;

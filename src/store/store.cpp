@@ -157,11 +157,7 @@ std::vector<Store::Count> Store::last_count() const
 std::optional<Store::Unwritten> Store::unwritten() const
 {
     const std::lock_guard held(state_->mutex);
-    const std::uint64_t records = state_->pending_records + state_->writing_records;
-    if (records == 0)
-        return std::nullopt;
-    const auto since = state_->writing_records > 0 ? state_->writing_since : state_->pending_since;
-    return Unwritten{records, State::Clock::now() - since, state_->failure};
+    return state_->unwritten();
 }
 
 bool Store::is_synced() const

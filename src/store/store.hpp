@@ -76,6 +76,8 @@ public:
         Duration age{};     ///< of the oldest
         std::string reason; ///< of the failure; empty: the disk may be slow
     };
+    /// So long a record may wait for its commit; then the disk is late.
+    static constexpr Milliseconds patience{200};
     /// Records that are not committed; nothing: all are.
     std::optional<Unwritten> unwritten() const;
     /// Called from the writer thread after each commit that brought records. None: no call.

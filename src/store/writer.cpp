@@ -18,8 +18,7 @@ namespace
 
 constexpr Milliseconds retry_interval{1000};
 constexpr Milliseconds at_once{0};
-constexpr Milliseconds quiet{100};    ///< after the last commit there is time to tidy up
-constexpr Milliseconds patience{200}; ///< with the disk: see accounting::SpoolWatch
+constexpr Milliseconds quiet{100}; ///< after the last commit there is time to tidy up
 /// Records to take out in one commit. A back end is done with a hundred at a time, and without a
 /// journal whoever puts one in meanwhile waits for the commit.
 constexpr std::size_t most_done = 16;
@@ -88,16 +87,19 @@ void Store::State::give_up_journal()
 
 bool Store::State::is_durable() const
 {
-    return journal && !journal->has_unwritten() && last_gap <= committed_batch && failure.empty() &&
-           !is_late();
+    if (!journal || journal->has_unwritten() || last_gap > committed_batch || !failure.empty())
+        return false;
+    const auto waiting_records = unwritten();
+    return !waiting_records || waiting_records->age < patience;
 }
 
-bool Store::State::is_late() const
+std::optional<Store::Unwritten> Store::State::unwritten() const
 {
-    if (pending_records + writing_records == 0)
-        return false;
+    const std::uint64_t records = pending_records + writing_records;
+    if (records == 0)
+        return std::nullopt;
     const auto since = writing_records > 0 ? writing_since : pending_since;
-    return Clock::now() - since >= patience;
+    return Unwritten{records, Clock::now() - since, failure};
 }
 
 std::uint64_t Store::State::last_queued() const

@@ -2,12 +2,10 @@
 #include "store/journal.hpp"
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <future>
-#include <sys/wait.h>
+#include <optional>
 #include <unistd.h>
 
 #include "fakes/captured_log.hpp"
@@ -60,26 +58,20 @@ void overwrite(const std::string& path, std::size_t at, const std::string& bytes
     REQUIRE(file);
 }
 
-/// Runs `act` on the store in a process that is killed then, and that knew its work to be durable.
-void kill_after(const std::string& path, const std::function<void(Store&)>& act)
+/// In this thread or never: nobody waits for the disk.
+bool is_durable(Store& store)
 {
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        auto store = Store::open(path);
-        if (!store)
-            ::_exit(1);
-        act(**store);
-        bool told = false; // in this thread or never: nobody waits for the disk
-        (*store)->when_durable([&] { told = true; });
-        if (!told)
-            ::_exit(2);
-        ::kill(::getpid(), SIGKILL);
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    REQUIRE(WIFSIGNALED(status));
+    bool told = false;
+    store.when_durable([&] { told = true; });
+    return told;
 }
+
+/// A file without any batch.
+struct Fixture {
+    fakes::TemporaryFolder folder;
+    std::string path = folder / "j";
+    Journal journal = make(path);
+};
 
 } // namespace
 
@@ -115,9 +107,8 @@ TEST_CASE("a journal gives back what was written, byte for byte")
 
 TEST_CASE("what was not written to the end of an entry does not count")
 {
-    const fakes::TemporaryFolder folder;
-    const std::string path = folder / "j";
-    Journal journal = make(path);
+    Fixture f;
+    auto& [folder, path, journal] = f;
     journal.begin({7, 1});
     save(journal, "a");
     journal.save("t", "b", "v");
@@ -126,9 +117,8 @@ TEST_CASE("what was not written to the end of an entry does not count")
 
 TEST_CASE("a journal keeps two batches, in their order")
 {
-    const fakes::TemporaryFolder folder;
-    const std::string path = folder / "j";
-    Journal journal = make(path);
+    Fixture f;
+    auto& [folder, path, journal] = f;
     CHECK(read(path).empty());
     journal.begin({7, 1});
     for (const char* key : {"a", "b", "c"})
@@ -157,9 +147,8 @@ TEST_CASE("a journal keeps two batches, in their order")
 
 TEST_CASE("a batch that came to nothing leaves nothing, the one before it stays")
 {
-    const fakes::TemporaryFolder folder;
-    const std::string path = folder / "j";
-    Journal journal = make(path);
+    Fixture f;
+    auto& [folder, path, journal] = f;
     journal.begin({7, 1});
     save(journal, "a");
     journal.begin({7, 2});
@@ -175,9 +164,8 @@ TEST_CASE("a batch that came to nothing leaves nothing, the one before it stays"
 
 TEST_CASE("a batch that the journal has no room for is there up to that point, the next one again")
 {
-    const fakes::TemporaryFolder folder;
-    const std::string path = folder / "j";
-    Journal journal = make(path);
+    Fixture f;
+    auto& [folder, path, journal] = f;
     journal.begin({7, 1});
     const std::string value(1 << 20, 'v');
     for (const char* key : {"a", "b", "c"}) {
@@ -197,9 +185,8 @@ TEST_CASE("a batch that the journal has no room for is there up to that point, t
 
 TEST_CASE("memory that a flood has taken is given back, what was written stays")
 {
-    const fakes::TemporaryFolder folder;
-    const std::string path = folder / "j";
-    Journal journal = make(path);
+    Fixture f;
+    auto& [folder, path, journal] = f;
     const auto resident = [&] {
         std::ifstream maps("/proc/self/smaps");
         std::size_t kilobytes = 0;
@@ -298,9 +285,10 @@ TEST_CASE("a write that is told to be durable survives a kill -9 that comes befo
             store.save("sessions", "last", id);
             store.save("sessions", id, "v");
             store.erase("sessions", std::to_string(round - 1));
-            if (!store.put_record({"x", "y"}, id, "{}"))
-                ::_exit(3);
+            const bool put = store.put_record({"x", "y"}, id, "{}").has_value();
             store.release();
+            if (!put || !is_durable(store))
+                ::_exit(3);
         });
     }
     const auto store = open(path);
@@ -329,9 +317,7 @@ TEST_CASE("nobody is told of a write that is held, or for which the journal has 
 
     // And then there is room again.
     REQUIRE(store->put_record({"x"}, "r3", "{}"));
-    bool at_once = false;
-    store->when_durable([&] { at_once = true; });
-    CHECK(at_once);
+    CHECK(is_durable(*store));
 }
 
 TEST_CASE("a batch of the journal that was committed before the kill is not committed again")
@@ -389,6 +375,27 @@ TEST_CASE("a journal whose file somebody cuts is given up, and the store goes on
     CHECK_FALSE(std::filesystem::exists(journal));
 }
 
+TEST_CASE("what a disk that fails has not taken when the store closes is in its journal")
+{
+    const fakes::TemporaryFolder folder;
+    const fakes::CapturedLog log;
+    const std::string path = folder / "s.sqlite";
+    std::optional<fakes::FileSizeLimit> full;
+    {
+        const auto store = open(path);
+        full.emplace(64 * 1024);
+        REQUIRE(store->put_record({"x"}, "r1", std::string(100000, 'b')));
+        CHECK(is_durable(*store)); // before the disk was asked
+        await([&] { return !store->unwritten()->reason.empty(); });
+        CHECK_FALSE(is_durable(*store));
+    }
+    full.reset();
+    CHECK(log.count("0 state changes and 1 accounting records that only its journal has") == 1);
+    CHECK(log.count("lost accounting record") == 0);
+    const auto store = open(path);
+    CHECK(waiting(*store, "x") == std::vector<std::string>{"r1"});
+}
+
 TEST_CASE("sessions that come and go between two commits do not fill the journal")
 {
     const fakes::TemporaryFolder folder;
@@ -399,7 +406,5 @@ TEST_CASE("sessions that come and go between two commits do not fill the journal
         store->erase("sessions", "a");
     }
     REQUIRE(store->put_record({"x"}, "r1", "{}"));
-    bool at_once = false;
-    store->when_durable([&] { at_once = true; });
-    CHECK(at_once);
+    CHECK(is_durable(*store));
 }

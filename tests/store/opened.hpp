@@ -3,10 +3,13 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <csignal>
 #include <map>
 #include <sqlite3.h>
 #include <string>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "fakes/file_size_limit.hpp"
@@ -21,6 +24,24 @@ inline std::unique_ptr<mediaproxy::store::Store> open(const std::string& path,
     INFO((opened ? "" : opened.error().message));
     REQUIRE(opened);
     return *std::move(opened);
+}
+
+/// Runs `act` on the store in a process that kills itself then.
+template <class Act>
+void kill_after(const std::string& path, const Act& act)
+{
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        auto store = mediaproxy::store::Store::open(path);
+        if (!store)
+            ::_exit(1);
+        act(**store);
+        ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
 }
 
 /// On a disk that has no room for a journal.

@@ -3,7 +3,6 @@
 #include <catch2/catch.hpp>
 #include <future>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -121,24 +120,15 @@ TEST_CASE("what was flushed survives a kill -9, and the store opens again")
 {
     const fakes::TemporaryFolder folder;
     const std::string path = folder / "state.sqlite";
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        auto store = Store::open(path);
-        if (!store)
-            ::_exit(1);
+    kill_after(path, [](Store& store) {
         for (int i = 0; i < 200; ++i) {
-            (*store)->save("sessions", std::to_string(i), "v");
-            if (!(*store)->put_record({"x"}, std::to_string(i), "{}"))
+            store.save("sessions", std::to_string(i), "v");
+            if (!store.put_record({"x"}, std::to_string(i), "{}"))
                 ::_exit(2);
         }
-        if (!(*store)->flush(long_enough))
+        if (!store.flush(long_enough))
             ::_exit(3);
-        ::kill(::getpid(), SIGKILL);
-    }
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    REQUIRE(WIFSIGNALED(status));
+    });
     const auto store = open(path);
     CHECK(load(*store, "sessions").size() == 200);
     CHECK(waiting(*store, "x").size() == 200);
