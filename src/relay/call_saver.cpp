@@ -2,6 +2,9 @@
 #include "relay/call_saver.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <string>
+#include <utility>
 
 namespace mediaproxy::relay
 {
@@ -79,7 +82,16 @@ void CallSaver::save_some()
     const auto save = [&](session::OwnerId owner, const protocol::SessionReport& report) {
         store_.save_call(owners_.name(owner), report, age(now.mono));
     };
-    place_ = table_.tell_changed(place_, places_a_turn, now, save);
+    const std::size_t stretch = place_ / places_a_turn;
+    std::string traffic;
+    place_ = table_.tell_changed(
+        place_, places_a_turn, now, save,
+        [&](const session::SessionTraffic& one) { append_traffic(traffic, one); });
+    if (traffic_.size() <= stretch)
+        traffic_.resize(stretch + 1);
+    if (const std::size_t hash = std::hash<std::string>{}(traffic);
+        std::exchange(traffic_[stretch], hash) != hash)
+        store_.save_traffic(stretch, std::move(traffic));
     if (table_.session_count() > 0)
         walk_later();
 }

@@ -4,6 +4,7 @@
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
 #include <memory>
+#include <vector>
 
 #include "relay/call_store.hpp"
 #include "relay/owners.hpp"
@@ -13,8 +14,9 @@ namespace mediaproxy::relay
 {
 
 /// When calls and letters go to the store. A call goes there soon after its first answer: not at
-/// once, so that one that ends at once costs nothing. Then again every `interval` when it has
-/// changed, a few calls in each turn of the loop. [core thread]
+/// once, so that one that ends at once costs nothing. Then, every `interval`, what it has received,
+/// many calls in one piece, and all of it again when anything else has changed. Some calls in each
+/// turn of the loop. [core thread]
 class CallSaver
 {
 public:
@@ -29,7 +31,7 @@ public:
 
 private:
     static constexpr Milliseconds delay{20};
-    static constexpr std::size_t places_a_turn = 50;
+    static constexpr std::size_t places_a_turn = 200; ///< a stretch
 
     void save_new();
     void save_some();
@@ -44,7 +46,8 @@ private:
     const TimePoint started_;
     asio::steady_timer new_timer_, walk_timer_;
     bool looking_ = false, walking_ = false;
-    std::size_t place_ = 0; ///< of the walk over all calls
+    std::size_t place_ = 0;            ///< of the walk over all calls
+    std::vector<std::size_t> traffic_; ///< hash of what was saved last, by stretch
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <vector>
 
 #include "base/log.hpp"
@@ -15,6 +16,7 @@ namespace
 {
 
 constexpr std::string_view calls_table = "relay-calls";
+constexpr std::string_view traffic_table = "relay-traffic";
 constexpr std::string_view run_table = "relay-run";
 constexpr std::string_view age_key = "age";
 constexpr std::string_view self_table = "relay-self";
@@ -49,6 +51,56 @@ std::optional<SavedCall> decode_saved_call(std::string_view text)
                      text.substr(*size)};
 }
 
+void append_traffic(std::string& text, const session::SessionTraffic& traffic)
+{
+    text += traffic.record_id;
+    for (const session::StreamTraffic& stream : traffic.streams) {
+        for (const session::Traffic& one :
+             {stream.rtp.caller, stream.rtp.callee, stream.rtcp.caller, stream.rtcp.callee})
+            fmt::format_to(std::back_inserter(text), " {} {}", one.packets, one.bytes);
+    }
+    text += '\n';
+}
+
+void read_traffic(std::string_view text, TrafficByCall& found)
+{
+    for (; !text.empty(); text.remove_prefix(std::min(text.size(), text.find('\n') + 1))) {
+        std::string line(text.substr(0, text.find('\n')));
+        if (line.size() == text.size())
+            return; // no end of the line
+        line += ' ';
+        const std::size_t blank = line.find(' ');
+        std::string_view numbers = std::string_view(line).substr(blank + 1);
+        std::vector<session::StreamTraffic> streams;
+        bool is_whole = blank > 0;
+        while (is_whole && !numbers.empty()) {
+            session::StreamTraffic& stream = streams.emplace_back();
+            for (session::Traffic* const one : {&stream.rtp.caller, &stream.rtp.callee,
+                                                &stream.rtcp.caller, &stream.rtcp.callee}) {
+                const auto packets = take_number(numbers), bytes = take_number(numbers);
+                is_whole = is_whole && packets && bytes;
+                *one = {packets.value_or(0), bytes.value_or(0)};
+            }
+        }
+        if (is_whole)
+            found.insert_or_assign(line.substr(0, blank), std::move(streams));
+    }
+}
+
+void add_later(protocol::SessionReport& report, const std::vector<session::StreamTraffic>& later)
+{
+    const auto advance = [](protocol::Traffic& count, const protocol::Traffic& now) {
+        count = {std::max(count.packets, now.packets), std::max(count.bytes, now.bytes)};
+    };
+    for (std::size_t i = 0; i < std::min(report.streams.size(), later.size()); ++i) {
+        protocol::StreamReport& stream = report.streams[i];
+        advance(stream.rtp_from_caller, later[i].rtp.caller);
+        advance(stream.rtp_from_callee, later[i].rtp.callee);
+        advance(stream.rtcp_from_caller, later[i].rtcp.caller);
+        advance(stream.rtcp_from_callee, later[i].rtcp.callee);
+    }
+}
+
 protocol::SessionReport make_lost(protocol::SessionReport report, Seconds unseen)
 {
     const std::int64_t seconds = std::max<std::int64_t>(0, unseen.count());
@@ -68,6 +120,14 @@ void CallStore::save_call(std::string_view owner, const protocol::SessionReport&
     if (store_)
         store_->save(calls_table, report.record_id,
                      encode({true, age, owner, protocol::to_json(report)}));
+}
+
+void CallStore::save_traffic(std::size_t stretch, std::string text)
+{
+    if (store_ && text.empty())
+        store_->erase(traffic_table, std::to_string(stretch));
+    else if (store_)
+        store_->save(traffic_table, std::to_string(stretch), std::move(text));
 }
 
 void CallStore::save_age(Seconds age)
@@ -130,30 +190,50 @@ std::string CallStore::told(std::string_view wanted) const
     return found;
 }
 
+/// What an earlier run left.
+struct CallStore::Saved {
+    Seconds last_age{0};
+    std::vector<std::pair<std::string, std::string>> calls; ///< by record_id
+    TrafficByCall traffic;
+    std::vector<std::string> stretches;
+};
+
+Result<CallStore::Saved> CallStore::read() const
+{
+    Saved saved;
+    const auto found_age = [&](std::string_view key, std::string_view value) {
+        const auto age = text::parse_number<std::uint32_t>(value);
+        if (key == age_key && age)
+            saved.last_age = Seconds(*age);
+    };
+    const auto found_call = [&](std::string_view key, std::string_view value) {
+        saved.calls.emplace_back(key, value);
+    };
+    const auto found_traffic = [&](std::string_view key, std::string_view value) {
+        saved.stretches.emplace_back(key);
+        read_traffic(value, saved.traffic);
+    };
+    Result<void> loaded = store_->load_all(run_table, found_age);
+    if (loaded)
+        loaded = store_->load_all(traffic_table, found_traffic);
+    if (loaded)
+        loaded = store_->load_all(calls_table, found_call);
+    if (!loaded)
+        return loaded.error();
+    return saved;
+}
+
 void CallStore::load(const EachLetter& each)
 {
     if (!store_)
         return;
-    Seconds last_age{0};
-    const auto found_age = [&](std::string_view key, std::string_view value) {
-        const auto age = text::parse_number<std::uint32_t>(value);
-        if (key == age_key && age)
-            last_age = Seconds(*age);
-    };
-    std::vector<std::pair<std::string, std::string>> saved;
-    const auto found_call = [&](std::string_view key, std::string_view value) {
-        saved.emplace_back(key, value);
-    };
-    Result<void> loaded = store_->load_all(run_table, found_age);
-    if (loaded)
-        loaded = store_->load_all(calls_table, found_call);
-    if (!loaded) {
-        log::error("relay: the calls of the earlier run cannot be read: {}",
-                   loaded.error().message);
+    auto saved = read();
+    if (!saved) {
+        log::error("relay: the calls of the earlier run cannot be read: {}", saved.error().message);
         return;
     }
     std::size_t lost = 0, letters = 0, damaged = 0;
-    for (auto& [record_id, value] : saved) {
+    for (auto& [record_id, value] : saved->calls) {
         const auto call = decode_saved_call(value);
         auto report = call && call->running
                           ? protocol::parse_report(call->json)
@@ -164,13 +244,19 @@ void CallStore::load(const EachLetter& each)
             continue;
         }
         ++(call->running ? lost : letters);
+        const auto later = saved->traffic.find(record_id);
+        if (call->running && later != saved->traffic.end())
+            add_later(*report, later->second);
         std::string json =
-            call->running ? protocol::to_json(make_lost(*std::move(report), last_age - call->age))
-                          : std::string(call->json);
+            call->running
+                ? protocol::to_json(make_lost(*std::move(report), saved->last_age - call->age))
+                : std::string(call->json);
         each(std::move(record_id), call->owner, std::move(json));
     }
     // Behind the letters: with an age of this run, those of the copies would mean something else.
     save_age(Seconds{0});
+    for (const std::string& stretch : saved->stretches)
+        store_->erase(traffic_table, stretch);
     if (lost > 0)
         log::warning("relay: the earlier run was killed; {} calls that it had are reported as lost",
                      lost);

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/state_store.hpp"
 #include "base/time.hpp"
 #include "protocol/session_report.hpp"
+#include "session/types.hpp"
 
 namespace mediaproxy::relay
 {
@@ -24,8 +27,12 @@ public:
     explicit CallStore(StateStore* store) : store_(store) {}
     bool keeps() const noexcept { return store_ != nullptr; }
 
-    /// `age` is how long this run of the relay has lasted.
+    /// `age` is how long this run of the relay has lasted. What the call receives from then on,
+    /// save_traffic() tells.
     void save_call(std::string_view owner, const protocol::SessionReport& report, Seconds age);
+    /// What the saved calls of one stretch have received, as append_traffic() writes it: many at
+    /// once, because this is told again and again. Takes the place of what was told of it before.
+    void save_traffic(std::size_t stretch, std::string text);
     /// That the relay still ran at that age, for the durations of calls that had not changed.
     void save_age(Seconds age);
     void save_letter(std::string_view record_id, std::string_view owner, std::string_view json);
@@ -48,6 +55,9 @@ public:
     void load(const EachLetter& each);
 
 private:
+    struct Saved;
+
+    Result<Saved> read() const;
     std::string told(std::string_view wanted) const;
 
     StateStore* store_;
@@ -62,6 +72,13 @@ struct SavedCall {
 std::string encode(const SavedCall& call);
 /// Views into `text`; nothing when it is damaged.
 std::optional<SavedCall> decode_saved_call(std::string_view text);
+/// What one call has received, as a line of text.
+void append_traffic(std::string& text, const session::SessionTraffic& traffic);
+/// By record_id. A damaged line is passed over.
+using TrafficByCall = std::map<std::string, std::vector<session::StreamTraffic>, std::less<>>;
+void read_traffic(std::string_view text, TrafficByCall& found);
+/// What was received later than the report says. No count shrinks.
+void add_later(protocol::SessionReport& report, const std::vector<session::StreamTraffic>& later);
 /// The report of a call that a killed relay had; `unseen` is for how long it lived on, as far as is
 /// known, after it was saved.
 protocol::SessionReport make_lost(protocol::SessionReport report, Seconds unseen);

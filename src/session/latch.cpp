@@ -18,7 +18,7 @@ Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noex
     case LearningPolicy::first:
         break;
     }
-    remote_ = source;
+    set_remote(source);
     ignored_ = {};
     shut();
     return Verdict::learned;
@@ -26,7 +26,7 @@ Latch::Verdict Latch::on_packet(const net::Endpoint& source, TimePoint now) noex
 
 void Latch::forget() noexcept
 {
-    remote_ = {};
+    set_remote({});
     shut();
 }
 
@@ -45,7 +45,7 @@ void Latch::relearn(const net::Address& signalled, const net::Address& signaling
         ignored_ = remote_;
         ignored_until_ = until;
     }
-    remote_ = {};
+    set_remote({});
 }
 
 } // namespace mediaproxy::session

@@ -48,12 +48,21 @@ public:
     bool takes_anyone(TimePoint now) const noexcept { return !learned() || now < open_until_; }
     /// The learned endpoint; none when not learned.
     const net::Endpoint& remote() const noexcept { return remote_; }
+    /// How often remote() has changed.
+    std::uint32_t changes() const noexcept { return changes_; }
 
 private:
+    void set_remote(const net::Endpoint& remote) noexcept
+    {
+        remote_ = remote;
+        ++changes_;
+    }
+
     net::Endpoint remote_;
     net::Endpoint ignored_;
     TimePoint ignored_until_{};
     TimePoint open_until_{};
+    std::uint32_t changes_ = 0;
     LearningPolicy policy_;
 };
 

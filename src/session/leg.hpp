@@ -73,6 +73,11 @@ public:
     TimePoint last_packet() const noexcept { return last_packet_; }
     bool has_sent_since(TimePoint since) const noexcept { return last_media_ >= since; }
     TimePoint last_media() const noexcept { return last_media_; }
+    /// How often that which is no count has changed in a report. Never shrinks.
+    std::uint64_t changes() const noexcept
+    {
+        return latch_.changes() + (payload_type_ == no_payload_type ? 0U : 1U);
+    }
     /// Of the first RTP packet; `Unknown` before any.
     std::string codec() const
     {

@@ -94,18 +94,13 @@ Result<protocol::Ports> Session::update(const protocol::Update& update, const No
 
 std::uint64_t Session::revision() const noexcept
 {
-    std::uint64_t packets = 0, ended = 0;
+    std::uint64_t of_streams = 0;
     for (const auto& stream : streams_) {
-        if (!stream->was_answered()) // it may vanish again, and no report shows it
-            continue;
-        ended += stream->alive() ? 0 : 1;
-        for (const ComponentKind kind : {ComponentKind::rtp, ComponentKind::rtcp}) {
-            for (const Party party : both_parties)
-                packets += stream->component(kind).leg(party).traffic().packets;
-        }
+        if (stream->was_answered()) // else it may vanish again, and no report shows it
+            of_streams += stream->changes();
     }
-    // None of them ever shrinks, so that no later state has the same sum by chance; never 0.
-    return 1 + packets + ended + updates_;
+    // Neither ever shrinks, so that no later state has the same sum by chance; never 0.
+    return 1 + of_streams + updates_;
 }
 
 Result<protocol::Ports> Session::with_media(const Message& message, const Now& now)

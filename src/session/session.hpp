@@ -34,7 +34,8 @@ public:
     std::uint64_t serial() const noexcept { return serial_; }
     /// Has a start_time: a record will be made of it.
     bool was_answered() const noexcept { return started_.has_value(); }
-    /// Another number when the report would tell more than that time has passed.
+    /// Another number when the report would tell more than that time has passed and that more was
+    /// received.
     std::uint64_t revision() const noexcept;
 
     /// The ports for the SDP, or an error that has changed nothing.
@@ -53,6 +54,7 @@ public:
     /// Has a stream that goes on.
     bool any_alive() const noexcept;
     protocol::SessionReport report(TimePoint now) const;
+    SessionTraffic traffic() const;
 
     /// For tests and diagnosis.
     const std::vector<std::unique_ptr<Stream>>& streams() const noexcept { return streams_; }
@@ -102,6 +104,8 @@ private:
     Stream* answered_at(std::size_t place) const noexcept;
     bool is_own_port(const net::Endpoint& endpoint) const noexcept;
     void set_signalled(Stream& stream, Party party, const net::Endpoint& endpoint) noexcept;
+    std::string record_id() const;
+    std::vector<const Stream*> in_report() const;
     std::uint64_t fingerprint(const Message& message,
                               const std::vector<Place>& places) const noexcept;
 

@@ -56,6 +56,32 @@ protocol::Ports Session::ports_for(const Message& message, const std::vector<Pla
     return ports;
 }
 
+std::string Session::record_id() const
+{
+    return shared_.rules.record_id_prefix + std::to_string(serial_);
+}
+
+/// The streams of the report. One that is answered later stands behind those before.
+std::vector<const Stream*> Session::in_report() const
+{
+    std::vector<const Stream*> answered;
+    for (const auto& stream : streams_) {
+        if (stream->was_answered())
+            answered.push_back(stream.get());
+    }
+    std::stable_sort(answered.begin(), answered.end(),
+                     [](const Stream* a, const Stream* b) { return a->started() < b->started(); });
+    return answered;
+}
+
+SessionTraffic Session::traffic() const
+{
+    SessionTraffic traffic{record_id(), {}};
+    for (const Stream* stream : in_report())
+        traffic.streams.push_back(stream->traffic());
+    return traffic;
+}
+
 protocol::SessionReport Session::report(TimePoint now) const
 {
     protocol::SessionReport report;
@@ -75,16 +101,10 @@ protocol::SessionReport Session::report(TimePoint now) const
     if (!callee_ua_.empty())
         report.callee_ua = callee_ua_;
     report.username = username_;
-    report.record_id = shared_.rules.record_id_prefix + std::to_string(serial_);
+    report.record_id = record_id();
     report.relay = shared_.rules.relay_name;
 
-    std::vector<const Stream*> answered;
-    for (const auto& stream : streams_) {
-        if (stream->was_answered())
-            answered.push_back(stream.get());
-    }
-    std::stable_sort(answered.begin(), answered.end(),
-                     [](const Stream* a, const Stream* b) { return a->started() < b->started(); });
+    const std::vector<const Stream*> answered = in_report();
     report.streams.reserve(answered.size());
     for (const Stream* stream : answered) {
         report.streams.push_back(stream->report(started_->mono, now));

@@ -327,14 +327,17 @@ void SessionTable::tell_answered(const Now& now, const EachReport& each)
 }
 
 std::size_t SessionTable::tell_changed(std::size_t after, std::size_t most, const Now& now,
-                                       const EachReport& each)
+                                       const EachReport& each, const EachTraffic& each_traffic)
 {
     const std::size_t count = state_->slots.size();
     std::size_t slot = after;
     for (; slot < count && slot - after < most; ++slot) {
         Session* const session = state_->slots[slot];
-        if (session && session->was_answered() && session->told_revision != session->revision())
+        if (!session || !session->was_answered())
+            continue;
+        if (session->told_revision != session->revision())
             state_->tell(*session, now, each);
+        each_traffic(session->traffic());
     }
     return slot < count ? slot : 0;
 }

@@ -111,11 +111,12 @@ public:
     /// Those that were answered since the last call, and live.
     void tell_answered(const Now& now, const EachReport& each);
     bool has_answered() const noexcept;
-    /// Those on the `most` places behind place `after` that have changed since they were told last;
-    /// returns where to go on, 0 when that was the last place. A walk over all costs a look at
-    /// each.
+    using EachTraffic = std::function<void(const SessionTraffic&)>;
+    /// A stretch of `most` places behind place `after`: those whose reports have changed since they
+    /// were told last, but for time and traffic, and of each what it has received. Returns where to
+    /// go on, 0 when that was the last place. Sessions keep their places.
     std::size_t tell_changed(std::size_t after, std::size_t most, const Now& now,
-                             const EachReport& each);
+                             const EachReport& each, const EachTraffic& each_traffic);
     /// How many places there are to walk over.
     std::size_t place_count() const noexcept;
 

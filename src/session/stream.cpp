@@ -405,4 +405,19 @@ protocol::StreamReport Stream::report(TimePoint start, TimePoint now) const
     return report;
 }
 
+StreamTraffic Stream::traffic() const noexcept
+{
+    const auto of = [](const Component& component) {
+        return PerParty<Traffic>{component.leg(Party::caller).traffic(),
+                                 component.leg(Party::callee).traffic()};
+    };
+    return {of(rtp_), of(rtcp_)};
+}
+
+std::uint64_t Stream::changes() const noexcept
+{
+    return rtp_.leg(Party::caller).changes() + rtp_.leg(Party::callee).changes() +
+           (alive() ? 0U : 1U) + (first_media_ == TimePoint::max() ? 0U : 1U);
+}
+
 } // namespace mediaproxy::session

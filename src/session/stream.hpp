@@ -135,6 +135,9 @@ public:
 
     /// `start` is the session's. Nothing is left out, whatever the standing.
     protocol::StreamReport report(TimePoint start, TimePoint now) const;
+    StreamTraffic traffic() const noexcept;
+    /// How often a report changed in anything but traffic and the time. Never shrinks.
+    std::uint64_t changes() const noexcept;
     TimePoint created() const noexcept { return created_; }
 
 private:

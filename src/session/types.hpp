@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <mediaproxy/forwarding.h>
+#include <string>
+#include <vector>
 
 #include "base/result.hpp"
 #include "net/endpoint.hpp"
@@ -26,6 +28,7 @@ constexpr Party both_parties[] = {Party::caller, Party::callee};
 template <class T>
 struct PerParty {
     T caller{}, callee{};
+    friend constexpr bool operator==(const PerParty&, const PerParty&) = default;
     constexpr T& operator[](Party party) noexcept
     {
         return party == Party::caller ? caller : callee;
@@ -34,6 +37,18 @@ struct PerParty {
     {
         return party == Party::caller ? caller : callee;
     }
+};
+
+/// What a stream has received so far.
+struct StreamTraffic {
+    PerParty<Traffic> rtp, rtcp;
+    friend bool operator==(const StreamTraffic&, const StreamTraffic&) = default;
+};
+
+/// What the streams of a session have received so far, in the order of its report.
+struct SessionTraffic {
+    std::string record_id;
+    std::vector<StreamTraffic> streams;
 };
 
 /// RTP or RTCP (or what else runs on an even port and the odd one above it).

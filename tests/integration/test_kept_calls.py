@@ -54,23 +54,26 @@ class KeptCalls(unittest.TestCase):
         self.assertEqual(len(rows), 1, rows)
         return rows[0][3]
 
-    def saved(self, daemon):
-        """The calls and reports in the store of a relay."""
+    def saved(self, daemon, table="relay-calls"):
+        """The calls and reports in the store of a relay, or what else it keeps."""
         name = "mediaproxyd.sqlite" if "accounting" in daemon.settings else "mediaproxyd-relay.sqlite"
         with contextlib.closing(
             sqlite3.connect(f"file:{daemon.folder / name}?mode=ro", uri=True, timeout=5)
         ) as database:
             return [
                 row[0].decode() if isinstance(row[0], bytes) else row[0]
-                for row in database.execute("select value from state where name = 'relay-calls'")
+                for row in database.execute("select value from state where name = ?", (table,))
             ]
 
-    def await_saved(self, daemon, what):
+    def await_saved(self, daemon, what, table="relay-calls"):
         return until(
-            lambda: re.search(what, "\n".join(self.saved(daemon))),
+            lambda: re.search(what, "\n".join(self.saved(daemon, table))),
             10,
-            lambda: f"{what} is not in {self.saved(daemon)}",
+            lambda: f"{what} is not in {self.saved(daemon, table)}",
         )
+
+    def await_ten_packets_each_way(self, daemon):
+        self.await_saved(daemon, r"^\S+ 10 \d+ 10 \d+ ", "relay-traffic")
 
 
 class OverTheNetwork(KeptCalls):
@@ -114,7 +117,7 @@ class OverTheNetwork(KeptCalls):
         connection = self.connection()
         self.phones.call(connection, call_id)
         self.phones.talk(10)
-        self.await_saved(self.relay, '"caller_packets": 10')
+        self.await_ten_packets_each_way(self.relay)
         return connection
 
     def nothing_is_left(self):
@@ -211,7 +214,7 @@ class InOneProcess(KeptCalls):
         self.assertEqual(connection.remove("removed"), "removed")
         phones.call(connection, "running")
         phones.talk(10)
-        self.await_saved(daemon, '"caller_packets": 10')
+        self.await_ten_packets_each_way(daemon)
         daemon.kill()
         daemon.start()
         record = self.record_of(daemon, "running")

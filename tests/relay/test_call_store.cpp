@@ -83,6 +83,70 @@ TEST_CASE("a call that was running when the relay was killed is lost, with its l
     CHECK(report.streams[1].end_time == 3);
 }
 
+TEST_CASE("a lost call has the traffic that was saved last, with or without its report")
+{
+    FakeStore state;
+    CallStore store(&state);
+    store.save_call("disp", running_call("r1"), Seconds{100});
+    store.save_call("disp", running_call("r2"), Seconds{100});
+    session::SessionTraffic first{"r1", std::vector<session::StreamTraffic>(2)};
+    first.streams[0].rtp = {{400, 80000}, {390, 78000}};
+    first.streams[0].rtcp = {{4, 400}, {5, 500}};
+    std::string text;
+    append_traffic(text, first);
+    append_traffic(text, {"gone", {}});
+    INFO("a count that is older than the report's");
+    append_traffic(text, {"r2", {{{{349, 69000}, {}}, {}}}});
+    store.save_traffic(3, text);
+    const auto left = load(state);
+    REQUIRE(left.size() == 2);
+    const protocol::StreamReport& told = left[0].report.streams.at(0);
+    CHECK(told.rtp_from_caller == protocol::Traffic{400, 80000});
+    CHECK(told.rtp_from_callee == protocol::Traffic{390, 78000});
+    CHECK(told.rtcp_from_caller == protocol::Traffic{4, 400});
+    CHECK(told.rtcp_from_callee == protocol::Traffic{5, 500});
+    CHECK(left[0].report.streams.at(1).rtp_from_caller == protocol::Traffic{});
+    CHECK(left[1].report.streams.at(0).rtp_from_caller == protocol::Traffic{350, 70000});
+    INFO("the next run finds nothing of it");
+    CHECK(state.tables["relay-traffic"].empty());
+}
+
+TEST_CASE("traffic that takes the place of what was told before, and what ended says nothing")
+{
+    FakeStore state;
+    CallStore store(&state);
+    store.save_traffic(0, "r1 1 2 3 4 5 6 7 8\n");
+    store.save_traffic(0, "r1 2 3 4 5 6 7 8 9\n");
+    TrafficByCall found;
+    read_traffic(state.tables["relay-traffic"]["0"], found);
+    REQUIRE(found.size() == 1);
+    CHECK(found["r1"].at(0).rtp.caller == protocol::Traffic{2, 3});
+    CHECK(found["r1"].at(0).rtcp.callee == protocol::Traffic{8, 9});
+    store.save_traffic(0, "");
+    CHECK(state.tables["relay-traffic"].empty());
+
+    store.save_letter("r1", "disp", protocol::to_json(running_call("r1")));
+    store.save_traffic(0, "r1 999999 2 3 4 5 6 7 8\n");
+    const auto left = load(state);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].report.streams.at(0).rtp_from_caller.packets == 350);
+}
+
+TEST_CASE("damaged lines of traffic are passed over")
+{
+    for (const std::string_view damaged :
+         {"", "\n", " ", "r1", "r1 1 2 3 4 5 6 7 8", "r1 1\n", "r1 1 2 3 4 5 6 7\n",
+          "r1 1 2 3 4 5 6 7 8 9\n", "r1 1 2 3 4 5 6 7 x\n", "r1 1 2  3 4 5 6 7\n",
+          "r1 1 2 3 4 5 6 7 99999999999999999999\n"}) {
+        CAPTURE(damaged);
+        TrafficByCall found;
+        read_traffic(damaged, found);
+        CHECK(found.empty());
+        read_traffic(std::string(damaged) + "\nr2 1 2 3 4 5 6 7 8\n", found);
+        CHECK(found.contains("r2"));
+    }
+}
+
 TEST_CASE("no duration shrinks, whatever the ages say")
 {
     FakeStore state;

@@ -104,8 +104,8 @@ TEST_CASE("a killed relay reports the calls that it had, with their last counter
     house.caller.send(to_relay, test::rtp());
     house.caller.send(to_relay, test::rtp());
     REQUIRE(test::run_until(house.io, [&] {
-        const auto& value = house.store.tables["relay-calls"].begin()->second;
-        return value.find("\"caller_packets\": 2") != std::string::npos;
+        const auto& traffic = house.store.tables["relay-traffic"];
+        return traffic.contains("0") && traffic.at("0").starts_with("run1-1 2 ");
     }));
     house.kill();
     house.start();

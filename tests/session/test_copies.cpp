@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "scene.hpp"
 
-// Who keeps copies of the calls is told of those that are new and those that have changed.
+// Who keeps copies of the calls is told of those that are new and those that have changed, and of
+// what all of them have received.
 
 using namespace mediaproxy;
 using namespace mediaproxy::session;
@@ -36,15 +37,18 @@ struct Copies {
     std::vector<std::string> changed(std::size_t step = 100)
     {
         told.clear();
+        traffic.clear();
         std::size_t place = 0;
+        const auto add = [this](const SessionTraffic& one) { traffic.push_back(one); };
         do
-            place = scene.table.tell_changed(place, step, scene.now, keep());
+            place = scene.table.tell_changed(place, step, scene.now, keep(), add);
         while (place != 0);
         return told;
     }
     Scene& scene;
     std::vector<std::string> told;
     protocol::SessionReport last;
+    std::vector<SessionTraffic> traffic;
 };
 
 using Calls = std::vector<std::string>;
@@ -91,25 +95,50 @@ TEST_CASE("only what has changed is told of again")
     scene.advance(5s);
     CHECK(copies.changed().empty());
 
+    INFO("the first packet tells where it comes from, and its codec");
     scene.rtp(scene.caller, talking.for_caller);
     CHECK(copies.changed() == Calls{"talking"});
     CHECK(copies.last.streams.at(0).rtp_from_caller.packets == 1);
     CHECK(copies.changed().empty());
 
-    INFO("what a back end has counted is a change, too");
-    const FlowId flow = scene.talk_and_install(talking);
-    copies.changed();
-    scene.table.on_readings(std::vector{scene.reading(flow, 100, 90, scene.now.mono)},
-                            scene.now.mono);
-    CHECK(copies.changed() == Calls{"talking"});
+    INFO("those after it are counted, no more");
+    scene.rtp(scene.caller, talking.for_caller);
+    CHECK(copies.changed().empty());
 
-    INFO("and what signalling says");
+    INFO("what signalling says is a change");
     Says hold{"audio:20.1.0.2:5002:sendonly"};
     hold.call_id = "silent";
     hold.cseq = 2;
     hold.to_tag = "B";
     scene.request(hold);
     CHECK(copies.changed() == Calls{"silent"});
+    CHECK(copies.changed().empty());
+}
+
+TEST_CASE("of every answered call is told what it has received, whoever counted that")
+{
+    Scene scene(telling());
+    Copies copies(scene);
+    const auto talking =
+        scene.call("audio:20.1.0.2:5000:sendrecv", "audio:20.2.0.2:6000:sendrecv", "talking");
+    scene.call("audio:20.1.0.2:5002:sendrecv", "audio:20.2.0.2:6002:sendrecv", "silent");
+    const FlowId flow = scene.talk_and_install(talking);
+    copies.changed();
+    REQUIRE(copies.traffic.size() == 2);
+    CHECK(copies.traffic[0].record_id == "r1");
+    REQUIRE(copies.traffic[0].streams.size() == 1);
+    const StreamTraffic before = copies.traffic[0].streams[0];
+    CHECK(before.rtp.caller.packets == 1);
+    CHECK(before.rtp.callee.packets == 1);
+    CHECK(before.rtp.callee.bytes == 200);
+    CHECK(copies.traffic[1].record_id == "r2");
+    CHECK(copies.traffic[1].streams == std::vector{StreamTraffic{}});
+
+    scene.table.on_readings(std::vector{scene.reading(flow, 100, 90, scene.now.mono)},
+                            scene.now.mono);
+    CHECK(copies.changed().empty());
+    CHECK(copies.traffic.at(0).streams.at(0).rtp.caller.packets == before.rtp.caller.packets + 100);
+    CHECK(copies.traffic.at(0).streams.at(0).rtp.callee.packets == before.rtp.callee.packets + 90);
 }
 
 TEST_CASE("a walk in small steps meets every call once, and no unanswered one")
