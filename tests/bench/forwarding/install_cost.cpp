@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What installing and removing flows costs a kernel back end: CPU microseconds a call (a flow, both
-// directions), one at a time and in bursts, and how much of that the kernel takes to carry it out
-// and to answer; as JSON. Usage: install_cost PLUGIN.so [calls installed meanwhile] [KEY=VALUE]...
+// directions), one at a time and in bursts; as JSON. Twice: the kernel frees what was removed in a
+// thread of its own, which interrupts the measured one after each transaction; a realtime one (as
+// the setting `realtime` makes the core thread) it leaves alone.
+// Usage: install_cost PLUGIN.so [calls installed meanwhile] [KEY=VALUE]...
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include <sys/socket.h>
-#include <sys/syscall.h>
+#include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../../forwarding/kernel_lab.hpp"
 #include "../../forwarding/plugin_host.hpp"
@@ -32,38 +31,6 @@ double cpu_us()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
-
-bool is_watching = false; ///< the clock takes its time, too
-double in_the_kernel = 0; ///< microseconds, of the calls below
-
-template <class... Values>
-ssize_t watched_call(long number, Values... values)
-{
-    if (!is_watching)
-        return syscall(number, values...);
-    const double before = cpu_us();
-    const ssize_t result = syscall(number, values...);
-    in_the_kernel += cpu_us() - before;
-    return result;
-}
-
-} // namespace
-
-// Those of the C library for the plugin too, which finds the program's first.
-
-extern "C" ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
-                          socklen_t length)
-{
-    return watched_call(SYS_sendto, fd, data, size, flags, to, length);
-}
-
-extern "C" ssize_t recv(int fd, void* data, std::size_t size, int flags)
-{
-    return watched_call(SYS_recvfrom, fd, data, size, flags, nullptr, nullptr);
-}
-
-namespace
-{
 
 /// A call between the lab's two sides; the back end gets sockets that are no matter here.
 mp_flow flow_of(mp_flow_id id, int socket)
@@ -98,12 +65,8 @@ void expect_all(const std::vector<mp_status>& each, const std::string& message)
     std::exit(1);
 }
 
-struct Cost {
-    double us, kernel_us; ///< a call, medians of the rounds
-};
-
 struct Costs {
-    Cost install, remove;
+    double install_us, remove_us; ///< a call, medians of the rounds
 };
 
 double median(std::vector<double> values)
@@ -113,30 +76,19 @@ double median(std::vector<double> values)
     return values[values.size() / 2];
 }
 
-/// The rounds of one operation, every second one watched.
+/// The rounds of one operation.
 class Meter
 {
 public:
     explicit Meter(std::size_t calls) : calls_(static_cast<double>(calls)) {}
 
-    void begin(int round)
-    {
-        is_watching = round % 2 == 1;
-        in_the_kernel = 0;
-        before_ = cpu_us();
-    }
-    void end()
-    {
-        if (is_watching)
-            kernel_us_.push_back(in_the_kernel / calls_);
-        else
-            us_.push_back((cpu_us() - before_) / calls_);
-    }
-    Cost cost() const { return {median(us_), median(kernel_us_)}; }
+    void begin() { before_ = cpu_us(); }
+    void end() { us_.push_back((cpu_us() - before_) / calls_); }
+    double us() const { return median(us_); }
 
 private:
     double calls_, before_ = 0;
-    std::vector<double> us_, kernel_us_;
+    std::vector<double> us_;
 };
 
 /// `count` calls in operations of `step` each.
@@ -147,7 +99,7 @@ Costs measure(PluginHost& host, mp_flow_id& next, std::size_t count, std::size_t
         const auto flows = flows_from(next, count, socket);
         next += count;
         std::string message;
-        install.begin(round);
+        install.begin();
         for (std::size_t at = 0; at < count; at += step) {
             const auto first = flows.begin() + static_cast<std::ptrdiff_t>(at);
             expect_all(host.install({first, first + static_cast<std::ptrdiff_t>(step)}, &message),
@@ -155,7 +107,7 @@ Costs measure(PluginHost& host, mp_flow_id& next, std::size_t count, std::size_t
         }
         install.end();
         std::vector<mp_flow_reading> finals;
-        remove.begin(round);
+        remove.begin();
         for (std::size_t at = 0; at < count; at += step) {
             std::vector<mp_flow_id> ids;
             for (std::size_t i = at; i < at + step; ++i)
@@ -165,7 +117,7 @@ Costs measure(PluginHost& host, mp_flow_id& next, std::size_t count, std::size_t
         }
         remove.end();
     }
-    return {install.cost(), remove.cost()};
+    return {install.us(), remove.us()};
 }
 
 } // namespace
@@ -194,19 +146,26 @@ int main(int count, char** arguments)
     for (; next < present; next += burst)
         expect_all(host.install(flows_from(next, burst, socket), &message), message);
     measure(host, next, burst, burst, socket); // warm
-    const Costs single = measure(host, next, burst, 1, socket);
-    const Costs bursts = measure(host, next, 10 * burst, burst, socket);
+    const auto print_costs = [&](const char* prefix) {
+        const Costs single = measure(host, next, burst, 1, socket);
+        const Costs bursts = measure(host, next, 10 * burst, burst, socket);
+        std::printf(", \"%sinstall_single_us\": %.2f, \"%sremove_single_us\": %.2f", prefix,
+                    single.install_us, prefix, single.remove_us);
+        std::printf(", \"%sinstall_burst_us\": %.2f, \"%sremove_burst_us\": %.2f", prefix,
+                    bursts.install_us, prefix, bursts.remove_us);
+    };
     const double before = cpu_us();
     const std::size_t read = host.read().size();
     const double reading = cpu_us() - before;
     std::printf("{\"plugin\": \"%s\", \"calls_present\": %zu, \"read_all_us\": %.0f",
                 host.plugin().name, read, reading);
-    std::printf(", \"install_single_us\": %.2f, \"remove_single_us\": %.2f", single.install.us,
-                single.remove.us);
-    std::printf(", \"install_burst_us\": %.2f, \"install_burst_kernel_us\": %.2f",
-                bursts.install.us, bursts.install.kernel_us);
-    std::printf(", \"remove_burst_us\": %.2f, \"remove_burst_kernel_us\": %.2f", bursts.remove.us,
-                bursts.remove.kernel_us);
+    print_costs("");
+    const sched_param least{sched_get_priority_min(SCHED_RR)};
+    if (sched_setscheduler(0, SCHED_RR, &least) != 0) {
+        std::perror("install_cost: SCHED_RR");
+        return 1;
+    }
+    print_costs("realtime_");
     std::printf("}\n");
     return 0;
 }
