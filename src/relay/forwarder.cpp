@@ -75,12 +75,11 @@ void Forwarder::start(session::SessionTable& table, StrayJudge& strays,
 
 void Forwarder::stop()
 {
-    while (!flows_.empty()) {
-        const FlowId id = flows_.begin()->first;
-        const mp_flow_reading totals = uninstall(id);
-        const TimePoint now = BootClock::now();
-        table_->abandon_flow(id, totals, now, now);
-    }
+    std::vector<FlowId> all;
+    for (const auto& [id, flow] : flows_)
+        all.push_back(id);
+    take_back(all, Seconds{0});
+    lost_ids_.clear();
     read_timer_.cancel();
     finish_refresh();
     backend_.reset();
@@ -173,6 +172,29 @@ mp_flow_reading Forwarder::uninstall(FlowId id) noexcept
     return totals;
 }
 
+/// All of these that are still there, at once: one by one costs a back end several times as much.
+/// Returns how many that were.
+std::size_t Forwarder::take_back(std::span<const FlowId> wanted, Seconds retry)
+{
+    std::vector<FlowId> ids;
+    std::vector<Flow> flows;
+    for (const FlowId id : wanted) {
+        if (const auto taken = flows_.extract(id); !taken.empty()) {
+            ids.push_back(id);
+            flows.push_back(taken.mapped());
+        }
+    }
+    std::vector<mp_flow_reading> totals(ids.size());
+    if (backend_ && !ids.empty())
+        backend_->remove(ids, totals);
+    const TimePoint now = BootClock::now();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        watch(flows[i], Watch::ours);
+        table_->abandon_flow(ids[i], totals[i], now + retry, now);
+    }
+    return ids.size();
+}
+
 void Forwarder::watch(const Flow& flow, Watch watch) noexcept
 {
     if (!backend_ || !backend_->reads_sockets())
@@ -203,13 +225,22 @@ void Forwarder::warn_refused(std::string_view reason)
 
 void Forwarder::on_lost(FlowId id, std::uint32_t reason)
 {
-    if (!flows_.contains(id))
-        return;
-    log::info("flow {}: lost by the back end ({}); on the slow path again", id,
-              reason == MP_FLOW_DELETED ? "someone deleted its state" : "it can no longer forward");
-    const mp_flow_reading totals = uninstall(id);
-    const TimePoint now = BootClock::now();
-    table_->abandon_flow(id, totals, now + retry_lost, now);
+    if (lost_ids_.empty())
+        asio::post(io_, [this, alive = alive_] {
+            if (*alive)
+                take_back_lost();
+        });
+    lost_ids_.push_back(id);
+    deleted_ += reason == MP_FLOW_DELETED ? 1 : 0;
+}
+
+void Forwarder::take_back_lost()
+{
+    const std::size_t deleted = std::exchange(deleted_, 0);
+    const std::size_t count = take_back(std::exchange(lost_ids_, {}), retry_lost);
+    if (count > 0)
+        log::info("forwarding: the back end lost {} flow(s) ({}); on the slow path again", count,
+                  deleted > 0 ? "someone deleted their state" : "it can no longer forward");
 }
 
 void Forwarder::on_stray(FlowId id, session::Party side, const net::Endpoint& source,

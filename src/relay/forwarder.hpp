@@ -72,6 +72,8 @@ private:
 
     void install_soon();
     void install(std::span<session::SessionTable::FlowPlan> plans);
+    std::size_t take_back(std::span<const session::FlowId> wanted, Seconds retry);
+    void take_back_lost();
     void watch(const Flow& flow, Watch watch) noexcept;
     void warn_refused(std::string_view reason);
     void read_later();
@@ -87,6 +89,8 @@ private:
     std::uint32_t orphan_timeout_ms_ = 0;
     std::unordered_map<session::FlowId, Flow> flows_;
     std::vector<SocketId> wanted_;
+    std::vector<session::FlowId> lost_ids_; ///< since the last turn of the loop
+    std::size_t deleted_ = 0;               ///< of them, by someone else
     asio::steady_timer read_timer_;
     asio::steady_timer refresh_timer_;
     std::uint64_t read_request_ = 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "base/log.hpp"
@@ -19,6 +20,7 @@ struct Script {
     bool reads = true;
     std::vector<mp_flow> installed;
     std::vector<mp_flow_id> removed;
+    int removals = 0; ///< calls of remove()
     std::vector<std::uint64_t> reads_asked;
     mp_traffic carried{};
 };
@@ -41,6 +43,7 @@ public:
     }
     void remove(std::span<const mp_flow_id> ids, std::span<mp_flow_reading> finals) override
     {
+        ++script_.removals;
         for (std::size_t i = 0; i < ids.size(); ++i) {
             script_.removed.push_back(ids[i]);
             finals[i] = {ids[i], script_.carried, script_.carried, -1, -1};
@@ -56,24 +59,20 @@ private:
     Script& script_;
 };
 
-struct Fixture {
-    Fixture()
+/// A relay without a call.
+struct House {
+    House()
     {
         log::set_sink([this](log::Level level, std::string_view line) {
             if (level == log::Level::warning)
                 warnings.emplace_back(line);
+            if (level == log::Level::info)
+                infos.emplace_back(line);
         });
         REQUIRE(poller.start(path));
         forwarder.start(table, path, std::make_unique<FakeBackend>(script), Seconds{100});
-        for (const auto* update : {"offer", "answer"}) {
-            const bool is_offer = std::string_view(update) == "offer";
-            const auto told =
-                table.update(is_offer ? call.offer() : call.answer(), 1, read_clocks());
-            REQUIRE(told);
-            (is_offer ? callee_side : caller_side) = {told->address, told->rtp[0]};
-        }
     }
-    ~Fixture()
+    ~House()
     {
         log::set_sink([](log::Level, std::string_view) {});
     }
@@ -90,15 +89,7 @@ struct Fixture {
         rules.routable_private_ranges = {*net::parse_network("127.0.0.0/8")};
         return rules;
     }
-    void talk()
-    {
-        caller.send(caller_side, test::rtp());
-        REQUIRE_FALSE(callee.receive().first.empty());
-        callee.send(callee_side, test::rtp());
-        REQUIRE_FALSE(caller.receive().first.empty());
-    }
-
-    std::vector<std::string> warnings;
+    std::vector<std::string> warnings, infos;
     Script script;
     asio::io_context io;
     MediaPoller poller{io};
@@ -106,9 +97,37 @@ struct Fixture {
     Forwarder forwarder{io, ports, poller};
     session::SessionTable table{rules(), ports, forwarder, 1};
     PacketPath path{table, ports, forwarder};
-    Phone caller{io, test::own_loopback(2)}, callee{io, test::own_loopback(3)};
-    test::CallUpdates call{"c1", caller.endpoint(), callee.endpoint(), {}};
+};
+
+struct Call {
+    Call(House& house, const std::string& call_id)
+        : caller(house.io, test::own_loopback(2)),
+          callee(house.io, test::own_loopback(3)), updates{call_id,
+                                                           caller.endpoint(),
+                                                           callee.endpoint(),
+                                                           {}}
+    {
+        const auto offered = house.table.update(updates.offer(), 1, read_clocks());
+        REQUIRE(offered);
+        const auto answered = house.table.update(updates.answer(), 1, read_clocks());
+        REQUIRE(answered);
+        callee_side = {offered->address, offered->rtp[0]};
+        caller_side = {answered->address, answered->rtp[0]};
+    }
+    void talk()
+    {
+        caller.send(caller_side, test::rtp());
+        REQUIRE_FALSE(callee.receive().first.empty());
+        callee.send(callee_side, test::rtp());
+        REQUIRE_FALSE(caller.receive().first.empty());
+    }
+    Phone caller, callee;
+    test::CallUpdates updates;
     net::Endpoint caller_side, callee_side;
+};
+
+struct Fixture : House {
+    Call call{*this, "c1"};
 };
 
 } // namespace
@@ -116,27 +135,27 @@ struct Fixture {
 TEST_CASE("a flow goes to the back end when both sides have spoken, and its sockets with it")
 {
     Fixture f;
-    f.caller.send(f.caller_side, test::rtp());
-    REQUIRE_FALSE(f.callee.receive().first.empty());
+    f.call.caller.send(f.call.caller_side, test::rtp());
+    REQUIRE_FALSE(f.call.callee.receive().first.empty());
     CHECK(f.script.installed.empty());
-    f.callee.send(f.callee_side, test::rtp());
-    REQUIRE_FALSE(f.caller.receive().first.empty());
+    f.call.callee.send(f.call.callee_side, test::rtp());
+    REQUIRE_FALSE(f.call.caller.receive().first.empty());
     REQUIRE(test::run_until(f.io, [&] { return f.script.installed.size() == 1; }));
     const mp_flow& flow = f.script.installed[0];
     CHECK(flow.struct_size == sizeof flow);
     CHECK(flow.id == 1);
-    CHECK(flow.caller_remote.port == f.caller.endpoint().port);
-    CHECK(flow.caller_local.port == f.caller_side.port);
-    CHECK(flow.callee_local.port == f.callee_side.port);
-    CHECK(flow.callee_remote.port == f.callee.endpoint().port);
+    CHECK(flow.caller_remote.port == f.call.caller.endpoint().port);
+    CHECK(flow.caller_local.port == f.call.caller_side.port);
+    CHECK(flow.callee_local.port == f.call.callee_side.port);
+    CHECK(flow.callee_remote.port == f.call.callee.endpoint().port);
     CHECK(flow.orphan_timeout_ms == 100000);
     SocketAddress local;
     local.size = sizeof local.storage;
     REQUIRE(::getsockname(flow.caller_fd, local.get(), &local.size) == 0);
-    CHECK(local.endpoint() == f.caller_side);
+    CHECK(local.endpoint() == f.call.caller_side);
     INFO("what comes now is the back end's");
-    f.caller.send(f.caller_side, test::rtp());
-    CHECK(f.callee.hears_nothing());
+    f.call.caller.send(f.call.caller_side, test::rtp());
+    CHECK(f.call.callee.hears_nothing());
     CHECK(drain_socket(flow.caller_fd, 10) == 1);
 }
 
@@ -144,9 +163,9 @@ TEST_CASE("the totals of a removed flow are in the report, and its sockets are o
 {
     Fixture f;
     f.script.carried = {100, 20000};
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
-    const auto report = f.table.remove(f.call.bye(), read_clocks());
+    const auto report = f.table.remove(f.call.updates.bye(), read_clocks());
     REQUIRE(report);
     CHECK(f.script.removed == std::vector<mp_flow_id>{1});
     CHECK(f.forwarder.flow_count() == 0);
@@ -158,10 +177,10 @@ TEST_CASE("a flow that the back end refuses stays on the slow path, with one war
 {
     Fixture f;
     f.script.verdict = MP_E_FAILED;
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.script.installed.size() == 1; }));
     for (int i = 0; i < 20; ++i)
-        f.talk();
+        f.call.talk();
     CHECK(f.forwarder.flow_count() == 0);
     REQUIRE(f.warnings.size() == 1);
     CHECK(f.warnings[0].find("it is full") != std::string::npos);
@@ -171,38 +190,74 @@ TEST_CASE("a flow that the back end lost goes on on the slow path")
 {
     Fixture f;
     f.script.carried = {10, 2000};
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
     f.forwarder.on_lost(1, MP_FLOW_FAILED);
     f.forwarder.on_lost(1, MP_FLOW_FAILED);
+    f.forwarder.on_lost(99, MP_FLOW_FAILED);
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 0; }));
     CHECK(f.script.removed == std::vector<mp_flow_id>{1});
-    f.talk();
-    const auto report = f.table.remove(f.call.bye(), read_clocks());
+    f.call.talk();
+    const auto report = f.table.remove(f.call.updates.bye(), read_clocks());
     REQUIRE(report);
     CHECK(report->streams.at(0).rtp_from_caller.packets == 12);
+}
+
+TEST_CASE("flows that are lost together are taken back together, and one line says so")
+{
+    Fixture f;
+    f.script.carried = {10, 2000};
+    Call other(f, "c2");
+    f.call.talk();
+    other.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 2; }));
+    f.forwarder.on_lost(1, MP_FLOW_FAILED);
+    f.forwarder.on_lost(2, MP_FLOW_FAILED);
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 0; }));
+    CHECK(f.script.removals == 1);
+    CHECK(f.script.removed == std::vector<mp_flow_id>{1, 2});
+    REQUIRE(f.infos.size() == 1);
+    CHECK(f.infos[0].find("lost 2 flow(s)") != std::string::npos);
+    INFO("what they carried counts");
+    const auto report = f.table.remove(other.updates.bye(), read_clocks());
+    REQUIRE(report);
+    CHECK(report->streams.at(0).rtp_from_caller.packets == 11);
+}
+
+TEST_CASE("a lost flow whose call ends at the same time is taken back once")
+{
+    Fixture f;
+    f.call.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    f.forwarder.on_lost(1, MP_FLOW_DELETED);
+    REQUIRE(f.table.remove(f.call.updates.bye(), read_clocks()));
+    f.io.restart();
+    f.io.poll();
+    CHECK(f.script.removed == std::vector<mp_flow_id>{1});
+    CHECK(f.infos.empty());
 }
 
 TEST_CASE("a back end that leaves the sockets to us has them read all the time")
 {
     Fixture f;
     f.script.reads = false;
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
-    f.talk();
+    f.call.talk();
 }
 
 TEST_CASE("strays are judged like packets from a socket")
 {
     Fixture f;
     Phone stranger(f.io, test::own_loopback(4));
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
     f.forwarder.on_stray(1, session::Party::caller, stranger.endpoint(), test::rtp());
-    CHECK(f.callee.hears_nothing());
-    f.forwarder.on_stray(1, session::Party::caller, f.caller.endpoint(), test::rtp());
-    CHECK_FALSE(f.callee.receive().first.empty());
+    CHECK(f.call.callee.hears_nothing());
+    f.forwarder.on_stray(1, session::Party::caller, f.call.caller.endpoint(), test::rtp());
+    CHECK_FALSE(f.call.callee.receive().first.empty());
     INFO("one that comes late harms nothing");
-    f.forwarder.on_stray(99, session::Party::caller, f.caller.endpoint(), test::rtp());
+    f.forwarder.on_stray(99, session::Party::caller, f.call.caller.endpoint(), test::rtp());
 }
 
 TEST_CASE("counters are read before a list, but nobody waits long for them")
@@ -211,7 +266,7 @@ TEST_CASE("counters are read before a list, but nobody waits long for them")
     int done = 0;
     f.forwarder.refresh([&] { ++done; });
     CHECK(done == 1);
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
     f.forwarder.refresh([&] { ++done; });
     REQUIRE_FALSE(f.script.reads_asked.empty());
@@ -240,9 +295,14 @@ TEST_CASE("a back end that has no flows is read too: it may find that it can for
 TEST_CASE("at the end every flow is taken back")
 {
     Fixture f;
-    f.talk();
+    f.call.talk();
     REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 1; }));
+    Call other(f, "c2");
+    other.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 2; }));
     f.forwarder.stop();
-    CHECK(f.script.removed == std::vector<mp_flow_id>{1});
-    f.talk();
+    CHECK(f.script.removals == 1);
+    std::ranges::sort(f.script.removed);
+    CHECK(f.script.removed == std::vector<mp_flow_id>{1, 2});
+    f.call.talk();
 }
