@@ -45,13 +45,30 @@ def merged(settings, changes):
     return result
 
 
+_not_for_phones = []
+
+
 def free_port(place=None, address="127.0.0.1"):
-    """A TCP port that is free now; nobody else lives in our namespaces."""
-    with netns.inside(place), socket.socket(
-        socket.AF_INET6 if ":" in address else socket.AF_INET
-    ) as sock:
-        sock.bind((address, 0))
-        return sock.getsockname()[1]
+    """A TCP port that is free now; nobody else lives in our namespaces.
+
+    Ours has phones: none of them may get this number, for UDP, since a relay sends no media to a
+    control address.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    while True:
+        with netns.inside(place), socket.socket(family) as sock:
+            sock.bind((address, 0))
+            port = sock.getsockname()[1]
+            if place is not None:
+                return port
+            held = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                held.bind((address, port))
+            except OSError:
+                held.close()  # a phone has it
+                continue
+            _not_for_phones.append(held)
+            return port
 
 
 def until(look, patience, failure):
