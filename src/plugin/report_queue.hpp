@@ -38,9 +38,9 @@ class ReportQueue : public std::enable_shared_from_this<ReportQueue>
 {
 public:
     static constexpr std::size_t most_strays = 4096;
-    /// A long list holds up nobody else. A lost flow is taken back one by one.
+    // A long list holds up nobody else.
     static constexpr std::size_t readings_a_turn = 500;
-    static constexpr std::size_t lost_a_turn = 100;
+    static constexpr std::size_t lost_a_turn = 200; ///< they are taken back together
     static constexpr std::size_t most_stray_bytes = 4UL * 1024 * 1024;
 
     /// `events` is borrowed until detach().

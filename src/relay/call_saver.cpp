@@ -14,6 +14,13 @@ CallSaver::CallSaver(asio::io_context& io, CallStore& store, session::SessionTab
     : store_(store), table_(table), owners_(owners), interval_(interval),
       started_(BootClock::now()), new_timer_(io), walk_timer_(io)
 {
+    if (saves_calls())
+        table_.on_removal([&store](const auto& traffic) { store.end_traffic(traffic); });
+}
+
+std::size_t CallSaver::turns_of_walk(std::size_t places) noexcept
+{
+    return std::max<std::size_t>(1, (places + places_a_turn - 1) / places_a_turn);
 }
 
 void CallSaver::stop()
@@ -55,6 +62,7 @@ void CallSaver::save_new()
     });
     if (any && saves_calls() && !walking_) {
         place_ = 0;
+        stretch_traffic_.clear();
         walk_later();
     }
 }
@@ -63,9 +71,8 @@ void CallSaver::save_new()
 void CallSaver::walk_later()
 {
     walking_ = true;
-    const std::size_t turns = std::max<std::size_t>(1, table_.place_count() / places_a_turn);
     walk_timer_.expires_after(std::chrono::nanoseconds(interval_) /
-                              static_cast<std::int64_t>(turns));
+                              static_cast<std::int64_t>(turns_of_walk(table_.place_count())));
     walk_timer_.async_wait([this, alive = alive_](const asio::error_code& error) {
         if (error || !*alive)
             return;
@@ -77,23 +84,30 @@ void CallSaver::walk_later()
 void CallSaver::save_some()
 {
     const Now now = read_clocks();
-    if (place_ == 0)
-        store_.save_age(age(now.mono));
+    if (std::exchange(owner_changes_, owners_.changes()) != owners_.changes())
+        table_.tell_all_again();
     const auto save = [&](session::OwnerId owner, const protocol::SessionReport& report) {
         store_.save_call(owners_.name(owner), report, age(now.mono));
     };
-    const std::size_t stretch = place_ / places_a_turn;
-    std::string traffic;
+    const std::size_t stretch = place_ / places_a_stretch;
     place_ = table_.tell_changed(
         place_, places_a_turn, now, save,
-        [&](const session::SessionTraffic& one) { append_traffic(traffic, one); });
-    if (traffic_.size() <= stretch)
-        traffic_.resize(stretch + 1);
-    if (const std::size_t hash = std::hash<std::string>{}(traffic);
-        std::exchange(traffic_[stretch], hash) != hash)
-        store_.save_traffic(stretch, std::move(traffic));
+        [&](const session::SessionTraffic& one) { append_traffic(stretch_traffic_, one); });
+    if (place_ % places_a_stretch == 0) { // the last one ends at 0
+        store_.save_age(age(now.mono));
+        save_traffic(stretch, std::exchange(stretch_traffic_, {}));
+    }
     if (table_.session_count() > 0)
         walk_later();
+}
+
+void CallSaver::save_traffic(std::size_t stretch, std::string traffic)
+{
+    if (saved_traffic_.size() <= stretch)
+        saved_traffic_.resize(stretch + 1);
+    const std::size_t hash = std::hash<std::string>{}(traffic);
+    if (std::exchange(saved_traffic_[stretch], hash) != hash)
+        store_.save_traffic(stretch, std::move(traffic));
 }
 
 } // namespace mediaproxy::relay

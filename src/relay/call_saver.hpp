@@ -4,6 +4,7 @@
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "relay/call_store.hpp"
@@ -15,8 +16,8 @@ namespace mediaproxy::relay
 
 /// When calls and letters go to the store. A call goes there soon after its first answer: not at
 /// once, so that one that ends at once costs nothing. Then, every `interval`, what it has received,
-/// many calls in one piece, and all of it again when anything else has changed. Some calls in each
-/// turn of the loop. [core thread]
+/// a stretch of many calls in one piece, and the whole call again when anything else has changed.
+/// Some calls in each turn of the loop. [core thread]
 class CallSaver
 {
 public:
@@ -29,12 +30,17 @@ public:
     void look();
     void stop();
 
+    /// How many turns of the loop a walk over so many places takes.
+    static std::size_t turns_of_walk(std::size_t places) noexcept;
+
 private:
     static constexpr Milliseconds delay{20};
-    static constexpr std::size_t places_a_turn = 200; ///< a stretch
+    static constexpr std::size_t places_a_turn = 50; ///< all of them may have changed
+    static constexpr std::size_t places_a_stretch = 4 * places_a_turn;
 
     void save_new();
     void save_some();
+    void save_traffic(std::size_t stretch, std::string traffic);
     void walk_later();
     bool saves_calls() const noexcept { return store_.keeps() && interval_ > Seconds{0}; }
     Seconds age(TimePoint now) const;
@@ -46,8 +52,10 @@ private:
     const TimePoint started_;
     asio::steady_timer new_timer_, walk_timer_;
     bool looking_ = false, walking_ = false;
-    std::size_t place_ = 0;            ///< of the walk over all calls
-    std::vector<std::size_t> traffic_; ///< hash of what was saved last, by stretch
+    std::size_t place_ = 0;           ///< of the walk over all calls
+    std::uint64_t owner_changes_ = 0; ///< as the walk knows them
+    std::string stretch_traffic_;     ///< of the places of the present stretch before that one
+    std::vector<std::size_t> saved_traffic_; ///< hash of what was saved last, by stretch
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "base/log.hpp"
@@ -17,6 +18,9 @@ namespace
 
 constexpr std::string_view calls_table = "relay-calls";
 constexpr std::string_view traffic_table = "relay-traffic";
+constexpr std::string_view ended_key = "ended"; ///< the others are the numbers of stretches
+/// Calls whose end nobody has acknowledged. Of more than that only the earlier counters are kept.
+constexpr std::size_t most_ended = 10000;
 constexpr std::string_view run_table = "relay-run";
 constexpr std::string_view age_key = "age";
 constexpr std::string_view self_table = "relay-self";
@@ -32,6 +36,11 @@ std::optional<std::uint64_t> take_number(std::string_view& text)
     const auto number = text::parse_number<std::uint64_t>(text.substr(0, blank));
     text.remove_prefix(blank + 1);
     return number;
+}
+
+void advance(protocol::Traffic& count, const protocol::Traffic& now)
+{
+    count = {std::max(count.packets, now.packets), std::max(count.bytes, now.bytes)};
 }
 
 } // namespace
@@ -82,16 +91,22 @@ void read_traffic(std::string_view text, TrafficByCall& found)
                 *one = {packets.value_or(0), bytes.value_or(0)};
             }
         }
-        if (is_whole)
-            found.insert_or_assign(line.substr(0, blank), std::move(streams));
+        if (!is_whole)
+            continue;
+        // A call that has ended may be told of twice: the later line tells more.
+        auto& present = found[line.substr(0, blank)];
+        present.resize(std::max(present.size(), streams.size()));
+        for (std::size_t i = 0; i < streams.size(); ++i) {
+            advance(present[i].rtp.caller, streams[i].rtp.caller);
+            advance(present[i].rtp.callee, streams[i].rtp.callee);
+            advance(present[i].rtcp.caller, streams[i].rtcp.caller);
+            advance(present[i].rtcp.callee, streams[i].rtcp.callee);
+        }
     }
 }
 
 void add_later(protocol::SessionReport& report, const std::vector<session::StreamTraffic>& later)
 {
-    const auto advance = [](protocol::Traffic& count, const protocol::Traffic& now) {
-        count = {std::max(count.packets, now.packets), std::max(count.bytes, now.bytes)};
-    };
     for (std::size_t i = 0; i < std::min(report.streams.size(), later.size()); ++i) {
         protocol::StreamReport& stream = report.streams[i];
         advance(stream.rtp_from_caller, later[i].rtp.caller);
@@ -124,10 +139,43 @@ void CallStore::save_call(std::string_view owner, const protocol::SessionReport&
 
 void CallStore::save_traffic(std::size_t stretch, std::string text)
 {
-    if (store_ && text.empty())
+    if (!store_)
+        return;
+    save_ended(); // in the same turn: none of them is missing meanwhile
+    if (text.empty())
         store_->erase(traffic_table, std::to_string(stretch));
-    else if (store_)
+    else
         store_->save(traffic_table, std::to_string(stretch), std::move(text));
+}
+
+void CallStore::end_traffic(const session::SessionTraffic& traffic)
+{
+    if (!store_ || ended_.size() >= most_ended)
+        return;
+    append_traffic(ended_[traffic.record_id], traffic);
+    ended_changed_ = true;
+}
+
+void CallStore::save_ended()
+{
+    if (!std::exchange(ended_changed_, false))
+        return;
+    std::string text;
+    for (const auto& [record_id, line] : ended_)
+        text += line;
+    if (text.empty())
+        store_->erase(traffic_table, ended_key);
+    else
+        store_->save(traffic_table, ended_key, std::move(text));
+}
+
+void CallStore::forget_ended(std::string_view record_id)
+{
+    const auto found = ended_.find(record_id);
+    if (found == ended_.end())
+        return;
+    ended_.erase(found);
+    ended_changed_ = true;
 }
 
 void CallStore::save_age(Seconds age)
@@ -139,14 +187,18 @@ void CallStore::save_age(Seconds age)
 void CallStore::save_letter(std::string_view record_id, std::string_view owner,
                             std::string_view json)
 {
-    if (store_)
-        store_->save(calls_table, record_id, encode({false, Seconds{0}, owner, json}));
+    if (!store_)
+        return;
+    store_->save(calls_table, record_id, encode({false, Seconds{0}, owner, json}));
+    forget_ended(record_id);
 }
 
 void CallStore::erase(std::string_view record_id)
 {
-    if (store_)
-        store_->erase(calls_table, record_id);
+    if (!store_)
+        return;
+    store_->erase(calls_table, record_id);
+    forget_ended(record_id);
 }
 
 std::string CallStore::instance(std::string fresh)
@@ -215,11 +267,13 @@ Result<CallStore::Saved> CallStore::read() const
     };
     Result<void> loaded = store_->load_all(run_table, found_age);
     if (loaded)
-        loaded = store_->load_all(traffic_table, found_traffic);
-    if (loaded)
         loaded = store_->load_all(calls_table, found_call);
     if (!loaded)
         return loaded.error();
+    if (const auto counted = store_->load_all(traffic_table, found_traffic); !counted)
+        log::error("relay: what the calls of the earlier run received in the end cannot be read: "
+                   "{}",
+                   counted.error().message);
     return saved;
 }
 

@@ -33,6 +33,9 @@ public:
     /// What the saved calls of one stretch have received, as append_traffic() writes it: many at
     /// once, because this is told again and again. Takes the place of what was told of it before.
     void save_traffic(std::size_t stretch, std::string text);
+    /// A call that was saved is in no stretch any more: what it had received in the end goes with
+    /// the next one, until the copy of the call has gone.
+    void end_traffic(const session::SessionTraffic& traffic);
     /// That the relay still ran at that age, for the durations of calls that had not changed.
     void save_age(Seconds age);
     void save_letter(std::string_view record_id, std::string_view owner, std::string_view json);
@@ -59,8 +62,12 @@ private:
 
     Result<Saved> read() const;
     std::string told(std::string_view wanted) const;
+    void save_ended();
+    void forget_ended(std::string_view record_id);
 
     StateStore* store_;
+    std::map<std::string, std::string, std::less<>> ended_; ///< lines of traffic by record_id
+    bool ended_changed_ = false;                            ///< since they were saved
 };
 
 /// A value in the store.
@@ -74,8 +81,9 @@ std::string encode(const SavedCall& call);
 std::optional<SavedCall> decode_saved_call(std::string_view text);
 /// What one call has received, as a line of text.
 void append_traffic(std::string& text, const session::SessionTraffic& traffic);
-/// By record_id. A damaged line is passed over.
+/// By record_id.
 using TrafficByCall = std::map<std::string, std::vector<session::StreamTraffic>, std::less<>>;
+/// Damaged lines are passed over; of two of the same call what is more counts.
 void read_traffic(std::string_view text, TrafficByCall& found);
 /// What was received later than the report says. No count shrinks.
 void add_later(protocol::SessionReport& report, const std::vector<session::StreamTraffic>& later);

@@ -73,13 +73,19 @@ void Forwarder::start(session::SessionTable& table, StrayJudge& strays,
         read_later();
 }
 
-void Forwarder::stop()
+void Forwarder::take_back_all()
 {
     std::vector<FlowId> all;
     for (const auto& [id, flow] : flows_)
         all.push_back(id);
     take_back(all, Seconds{0});
-    lost_ids_.clear();
+}
+
+void Forwarder::stop()
+{
+    take_back_all();
+    deleted_.clear();
+    failed_.clear();
     read_timer_.cancel();
     finish_refresh();
     backend_.reset();
@@ -225,22 +231,23 @@ void Forwarder::warn_refused(std::string_view reason)
 
 void Forwarder::on_lost(FlowId id, std::uint32_t reason)
 {
-    if (lost_ids_.empty())
+    if (deleted_.empty() && failed_.empty())
         asio::post(io_, [this, alive = alive_] {
             if (*alive)
                 take_back_lost();
         });
-    lost_ids_.push_back(id);
-    deleted_ += reason == MP_FLOW_DELETED ? 1 : 0;
+    (reason == MP_FLOW_DELETED ? deleted_ : failed_).push_back(id);
 }
 
 void Forwarder::take_back_lost()
 {
-    const std::size_t deleted = std::exchange(deleted_, 0);
-    const std::size_t count = take_back(std::exchange(lost_ids_, {}), retry_lost);
-    if (count > 0)
-        log::info("forwarding: the back end lost {} flow(s) ({}); on the slow path again", count,
-                  deleted > 0 ? "someone deleted their state" : "it can no longer forward");
+    for (const auto& [lost, why] : {std::pair(&deleted_, "someone deleted their state"),
+                                    std::pair(&failed_, "it can no longer forward")}) {
+        const std::size_t count = take_back(std::exchange(*lost, {}), retry_lost);
+        if (count > 0)
+            log::info("forwarding: the back end lost {} flow(s) ({}); on the slow path again",
+                      count, why);
+    }
 }
 
 void Forwarder::on_stray(FlowId id, session::Party side, const net::Endpoint& source,

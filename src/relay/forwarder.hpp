@@ -41,7 +41,9 @@ public:
     /// From now on flows are installed; `backend` may be null.
     void start(session::SessionTable& table, StrayJudge& strays,
                std::unique_ptr<FlowBackend> backend, Seconds orphan_timeout);
-    /// Takes every flow back and forgets the back end.
+    /// Takes every flow back, many at once. Their packets go the slow path.
+    void take_back_all();
+    /// The same, and forgets the back end.
     void stop();
 
     /// The component of that socket is ready; installed with all others of this turn.
@@ -89,8 +91,7 @@ private:
     std::uint32_t orphan_timeout_ms_ = 0;
     std::unordered_map<session::FlowId, Flow> flows_;
     std::vector<SocketId> wanted_;
-    std::vector<session::FlowId> lost_ids_; ///< since the last turn of the loop
-    std::size_t deleted_ = 0;               ///< of them, by someone else
+    std::vector<session::FlowId> deleted_, failed_; ///< lost since the last turn of the loop
     asio::steady_timer read_timer_;
     asio::steady_timer refresh_timer_;
     std::uint64_t read_request_ = 0;

@@ -52,6 +52,7 @@ void Owners::bequeath(Id id, Id heir)
         hand_over(owner, letter, next, now);
     owner.letters.clear();
     owner.heir = heir;
+    ++changes_;
 }
 
 /// The place in `owner` is left to the caller.
@@ -67,7 +68,8 @@ void Owners::hand_over(Owner& owner, Letter& letter, Owner& next, TimePoint now)
 
 void Owners::revoke(Id id)
 {
-    owners_[id].heir = 0;
+    if (std::exchange(owners_[id].heir, 0) != 0)
+        ++changes_;
 }
 
 /// What is on its way to an heir stays with it: two dispatchers would have the record.
@@ -92,8 +94,10 @@ void Owners::take_back(Id id)
 void Owners::abandon(Id id)
 {
     for (Owner& owner : owners_) {
-        if (owner.heir == id)
-            owner.heir = owners_[id].heir;
+        if (owner.heir != id)
+            continue;
+        owner.heir = owners_[id].heir;
+        ++changes_;
     }
 }
 

@@ -63,6 +63,8 @@ public:
     /// Those whose letters go to `id` or through it, and itself.
     std::vector<Id> behind(Id id) const;
     Id resolve(Id id) const noexcept;
+    /// Another number when name() of an Id may be another one.
+    std::uint64_t changes() const noexcept { return changes_; }
 
     void put(Id id, std::string record_id, std::string json, Letter::Way way = Letter::Way::unsent);
     const std::deque<Letter>& letters(Id id) const { return owners_[resolve(id)].letters; }
@@ -119,6 +121,7 @@ private:
     CallStore* store_;
     std::vector<Owner> owners_; ///< by number; 0 is nobody
     std::size_t most_;
+    std::uint64_t changes_ = 0;
     std::size_t bytes_ = 0, count_ = 0, unsaved_ = 0;
     TimePoint last_limit_ = TimePoint::min(); ///< of save_old()
 };

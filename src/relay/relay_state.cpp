@@ -413,6 +413,7 @@ void Relay::State::stop(std::function<void()> stopped)
 {
     halting_ = true;
     stopped_ = std::move(stopped);
+    forwarder_.take_back_all(); // else each session takes back its own, one by one
     deliver(table_.end_all(read_clocks()));
     for (LinkEntry& entry : links_)
         entry.link->send_last_letters();

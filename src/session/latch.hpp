@@ -48,7 +48,7 @@ public:
     bool takes_anyone(TimePoint now) const noexcept { return !learned() || now < open_until_; }
     /// The learned endpoint; none when not learned.
     const net::Endpoint& remote() const noexcept { return remote_; }
-    /// How often remote() has changed.
+    /// How often remote() was set or forgotten: whenever it has changed, at least.
     std::uint32_t changes() const noexcept { return changes_; }
 
 private:

@@ -70,9 +70,13 @@ struct SessionTable::State {
     void add(std::unique_ptr<Session> session, const Now& now);
     void drop(Session& session) noexcept;
     Expired expired(Session& session, const Now& now);
-    static void tell(Session& session, const Now& now, const EachReport& each)
+    std::uint64_t revision(const Session& session) const noexcept
     {
-        session.told_revision = session.revision();
+        return session.revision() + told_again;
+    }
+    void tell(Session& session, const Now& now, const EachReport& each) const
+    {
+        session.told_revision = revision(session);
         each(session.owner(), session.report(now.mono));
     }
 
@@ -83,6 +87,8 @@ struct SessionTable::State {
     Deadlines deadlines;
     std::unordered_map<OwnerId, std::size_t> count_by_owner;
     std::uint64_t next_serial = 1;
+    std::uint64_t told_again = 0; ///< how often; never shrinks, as revisions
+    EachTraffic on_removal;
     struct Answered {
         std::size_t slot;
         std::uint64_t serial; ///< the place may have gone to another session
@@ -173,6 +179,8 @@ Result<protocol::SessionReport> SessionTable::remove(const protocol::Remove& rem
         return session->report(now.mono);
     session->close(now.mono);
     auto report = session->report(now.mono);
+    if (session->told_revision != 0 && state_->on_removal)
+        state_->on_removal(session->traffic());
     state_->drop(*session);
     return report;
 }
@@ -335,11 +343,21 @@ std::size_t SessionTable::tell_changed(std::size_t after, std::size_t most, cons
         Session* const session = state_->slots[slot];
         if (!session || !session->was_answered())
             continue;
-        if (session->told_revision != session->revision())
+        if (session->told_revision != state_->revision(*session))
             state_->tell(*session, now, each);
         each_traffic(session->traffic());
     }
     return slot < count ? slot : 0;
+}
+
+void SessionTable::tell_all_again() noexcept
+{
+    ++state_->told_again;
+}
+
+void SessionTable::on_removal(EachTraffic each)
+{
+    state_->on_removal = std::move(each);
 }
 
 std::size_t SessionTable::place_count() const noexcept

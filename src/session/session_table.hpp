@@ -117,6 +117,11 @@ public:
     /// go on, 0 when that was the last place. Sessions keep their places.
     std::size_t tell_changed(std::size_t after, std::size_t most, const Now& now,
                              const EachReport& each, const EachTraffic& each_traffic);
+    /// Every report counts as changed: what they are kept for has changed.
+    void tell_all_again() noexcept;
+    /// `each` hears of the sessions that are removed by remove() and were told of before: what they
+    /// have received in the end. [for the life of the table]
+    void on_removal(EachTraffic each);
     /// How many places there are to walk over.
     std::size_t place_count() const noexcept;
 

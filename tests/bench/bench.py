@@ -7,6 +7,7 @@ recvfrom/sendto loop. Processes are placed by the scheduler unless a row says ot
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -112,12 +113,12 @@ def measure_installs(options):
         runs = [json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
                 for _ in range(7)]
         for operation in ("install", "remove"):
-            rows.append({"back_end": name, "operation": operation, **{
-                f"{what}_us": statistics.median(run[f"{operation}_{what}_us"] for run in runs)
-                for what in ("single", "burst")}, **{
-                f"realtime_{what}_us": statistics.median(
-                    run[f"realtime_{operation}_{what}_us"] for run in runs)
-                for what in ("single", "burst")}})
+            row = {"back_end": name, "operation": operation}
+            for thread in ("", "realtime_"):
+                for what in ("single", "burst"):
+                    values = [run.get(f"{thread}{operation}_{what}_us", math.nan) for run in runs]
+                    row[f"{thread}{what}_us"] = statistics.median(values)
+            rows.append(row)
     return rows
 
 

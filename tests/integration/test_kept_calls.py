@@ -67,7 +67,7 @@ class KeptCalls(unittest.TestCase):
 
     def await_saved(self, daemon, what, table="relay-calls"):
         return until(
-            lambda: re.search(what, "\n".join(self.saved(daemon, table))),
+            lambda: re.search(what, "\n".join(self.saved(daemon, table)), re.MULTILINE),
             10,
             lambda: f"{what} is not in {self.saved(daemon, table)}",
         )

@@ -83,7 +83,7 @@ TEST_CASE("a call that was running when the relay was killed is lost, with its l
     CHECK(report.streams[1].end_time == 3);
 }
 
-TEST_CASE("a lost call has the traffic that was saved last, with or without its report")
+TEST_CASE("a lost call has the traffic that was saved last, in its report or behind it")
 {
     FakeStore state;
     CallStore store(&state);
@@ -95,7 +95,7 @@ TEST_CASE("a lost call has the traffic that was saved last, with or without its 
     std::string text;
     append_traffic(text, first);
     append_traffic(text, {"gone", {}});
-    INFO("a count that is older than the report's");
+    INFO("counts that are older than the report's");
     append_traffic(text, {"r2", {{{{349, 69000}, {}}, {}}}});
     store.save_traffic(3, text);
     const auto left = load(state);
@@ -122,6 +122,10 @@ TEST_CASE("traffic that takes the place of what was told before, and what ended 
     REQUIRE(found.size() == 1);
     CHECK(found["r1"].at(0).rtp.caller == protocol::Traffic{2, 3});
     CHECK(found["r1"].at(0).rtcp.callee == protocol::Traffic{8, 9});
+    INFO("a line of before that is read later");
+    read_traffic("r1 1 9 3 4 5 6 7 8\n", found);
+    CHECK(found["r1"].at(0).rtp.caller == protocol::Traffic{2, 9});
+    CHECK(found["r1"].at(0).rtp.callee == protocol::Traffic{4, 5});
     store.save_traffic(0, "");
     CHECK(state.tables["relay-traffic"].empty());
 

@@ -113,6 +113,31 @@ TEST_CASE("only what has changed is told of again")
     scene.request(hold);
     CHECK(copies.changed() == Calls{"silent"});
     CHECK(copies.changed().empty());
+
+    INFO("and so is all that the table is told to tell again");
+    scene.table.tell_all_again();
+    CHECK(copies.changed() == Calls{"talking", "silent"});
+    CHECK(copies.changed().empty());
+}
+
+TEST_CASE("who keeps copies hears what a removed call had received")
+{
+    Scene scene(telling());
+    Copies copies(scene);
+    std::vector<SessionTraffic> removed;
+    scene.table.on_removal([&](const SessionTraffic& one) { removed.push_back(one); });
+    const auto told = scene.call();
+    copies.answered();
+    scene.rtp(scene.caller, told.for_caller);
+    REQUIRE(scene.remove());
+    REQUIRE(removed.size() == 1);
+    CHECK(removed[0].record_id == "r1");
+    CHECK(removed[0].streams.at(0).rtp.caller.packets == 1);
+
+    INFO("not of one that was never told of");
+    scene.call();
+    REQUIRE(scene.remove());
+    CHECK(removed.size() == 1);
 }
 
 TEST_CASE("of every answered call is told what it has received, whoever counted that")
@@ -155,6 +180,9 @@ TEST_CASE("a walk in small steps meets every call once, and no unanswered one")
     scene.request(offer);
     CHECK(scene.table.place_count() >= 8);
     CHECK(copies.changed(3) == all);
+    REQUIRE(copies.traffic.size() == 7);
+    for (std::size_t i = 0; i < 7; ++i)
+        CHECK(copies.traffic[i].record_id == "r" + std::to_string(i + 1));
     CHECK(copies.changed(1).empty());
 }
 

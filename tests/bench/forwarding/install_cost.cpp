@@ -146,7 +146,8 @@ int main(int count, char** arguments)
     for (; next < present; next += burst)
         expect_all(host.install(flows_from(next, burst, socket), &message), message);
     measure(host, next, burst, burst, socket); // warm
-    const auto print_costs = [&](const char* prefix) {
+    const auto print_costs = [&, first = next](const char* prefix) {
+        next = first; // those of the first pass have gone
         const Costs single = measure(host, next, burst, 1, socket);
         const Costs bursts = measure(host, next, 10 * burst, burst, socket);
         std::printf(", \"%sinstall_single_us\": %.2f, \"%sremove_single_us\": %.2f", prefix,
@@ -161,11 +162,10 @@ int main(int count, char** arguments)
                 host.plugin().name, read, reading);
     print_costs("");
     const sched_param least{sched_get_priority_min(SCHED_RR)};
-    if (sched_setscheduler(0, SCHED_RR, &least) != 0) {
-        std::perror("install_cost: SCHED_RR");
-        return 1;
-    }
-    print_costs("realtime_");
+    if (sched_setscheduler(0, SCHED_RR, &least) == 0)
+        print_costs("realtime_");
+    else
+        std::perror("install_cost: no figures of a realtime thread");
     std::printf("}\n");
     return 0;
 }
