@@ -62,7 +62,6 @@ void CallSaver::save_new()
     });
     if (any && saves_calls() && !walking_) {
         place_ = 0;
-        stretch_traffic_.clear();
         walk_later();
     }
 }
@@ -89,14 +88,13 @@ void CallSaver::save_some()
     const auto save = [&](session::OwnerId owner, const protocol::SessionReport& report) {
         store_.save_call(owners_.name(owner), report, age(now.mono));
     };
-    const std::size_t stretch = place_ / places_a_stretch;
+    store_.save_age(age(now.mono));
+    const std::size_t stretch = place_ / places_a_turn;
+    std::string traffic;
     place_ = table_.tell_changed(
-        place_, places_a_turn, now, save,
-        [&](const session::SessionTraffic& one) { append_traffic(stretch_traffic_, one); });
-    if (place_ % places_a_stretch == 0) { // the last one ends at 0
-        store_.save_age(age(now.mono));
-        save_traffic(stretch, std::exchange(stretch_traffic_, {}));
-    }
+        {place_, places_a_turn, calls_a_turn}, now, save,
+        [&](const session::SessionTraffic& one) { append_traffic(traffic, one); });
+    save_traffic(stretch, std::move(traffic));
     if (table_.session_count() > 0)
         walk_later();
 }

@@ -35,8 +35,8 @@ public:
 
 private:
     static constexpr Milliseconds delay{20};
-    static constexpr std::size_t places_a_turn = 50; ///< all of them may have changed
-    static constexpr std::size_t places_a_stretch = 4 * places_a_turn;
+    static constexpr std::size_t places_a_turn = 200; ///< a stretch
+    static constexpr std::size_t calls_a_turn = 50;   ///< that are saved whole
 
     void save_new();
     void save_some();
@@ -52,9 +52,8 @@ private:
     const TimePoint started_;
     asio::steady_timer new_timer_, walk_timer_;
     bool looking_ = false, walking_ = false;
-    std::size_t place_ = 0;           ///< of the walk over all calls
-    std::uint64_t owner_changes_ = 0; ///< as the walk knows them
-    std::string stretch_traffic_;     ///< of the places of the present stretch before that one
+    std::size_t place_ = 0;                  ///< of the walk over all calls
+    std::uint64_t owner_changes_ = 0;        ///< as the walk knows them
     std::vector<std::size_t> saved_traffic_; ///< hash of what was saved last, by stretch
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

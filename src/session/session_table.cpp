@@ -334,20 +334,21 @@ void SessionTable::tell_answered(const Now& now, const EachReport& each)
     state_->answered.clear();
 }
 
-std::size_t SessionTable::tell_changed(std::size_t after, std::size_t most, const Now& now,
+std::size_t SessionTable::tell_changed(const Stretch& stretch, const Now& now,
                                        const EachReport& each, const EachTraffic& each_traffic)
 {
     const std::size_t count = state_->slots.size();
-    std::size_t slot = after;
-    for (; slot < count && slot - after < most; ++slot) {
+    const std::size_t end = std::min(count, stretch.after + stretch.places);
+    std::size_t reports = 0;
+    for (std::size_t slot = stretch.after; slot < end; ++slot) {
         Session* const session = state_->slots[slot];
         if (!session || !session->was_answered())
             continue;
-        if (session->told_revision != state_->revision(*session))
+        if (session->told_revision != state_->revision(*session) && reports++ < stretch.reports)
             state_->tell(*session, now, each);
         each_traffic(session->traffic());
     }
-    return slot < count ? slot : 0;
+    return end < count ? end : 0;
 }
 
 void SessionTable::tell_all_again() noexcept

@@ -112,11 +112,16 @@ public:
     void tell_answered(const Now& now, const EachReport& each);
     bool has_answered() const noexcept;
     using EachTraffic = std::function<void(const SessionTraffic&)>;
-    /// A stretch of `most` places behind place `after`: those whose reports have changed since they
-    /// were told last, but for time and traffic, and of each what it has received. Returns where to
-    /// go on, 0 when that was the last place. Sessions keep their places.
-    std::size_t tell_changed(std::size_t after, std::size_t most, const Now& now,
-                             const EachReport& each, const EachTraffic& each_traffic);
+    struct Stretch {
+        std::size_t after;   ///< the place before it
+        std::size_t places;  ///< how long it is
+        std::size_t reports; ///< to be told of at most; the others in another walk
+    };
+    /// Those of a stretch of places whose reports have changed since they were told last, but for
+    /// time and traffic, and of each what it has received. Returns where to go on, 0 when that was
+    /// the last place. Sessions keep their places.
+    std::size_t tell_changed(const Stretch& stretch, const Now& now, const EachReport& each,
+                             const EachTraffic& each_traffic);
     /// Every report counts as changed: what they are kept for has changed.
     void tell_all_again() noexcept;
     /// `each` hears of the sessions that are removed by remove() and were told of before: what they

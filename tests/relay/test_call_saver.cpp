@@ -88,10 +88,10 @@ struct House {
 TEST_CASE("a walk over all calls takes one interval, however many turns it has")
 {
     CHECK(CallSaver::turns_of_walk(0) == 1);
-    CHECK(CallSaver::turns_of_walk(50) == 1);
-    CHECK(CallSaver::turns_of_walk(51) == 2);
-    CHECK(CallSaver::turns_of_walk(100) == 2);
-    CHECK(CallSaver::turns_of_walk(4000) == 80);
+    CHECK(CallSaver::turns_of_walk(200) == 1);
+    CHECK(CallSaver::turns_of_walk(201) == 2);
+    CHECK(CallSaver::turns_of_walk(400) == 2);
+    CHECK(CallSaver::turns_of_walk(4000) == 20);
 }
 
 TEST_CASE("every call's traffic is saved, many in a piece")
@@ -108,6 +108,22 @@ TEST_CASE("every call's traffic is saved, many in a piece")
     CHECK(left.at("r1").streams.at(0).rtp_from_caller.packets == 1);
     CHECK(left.at("r2").streams.at(0).rtp_from_caller.packets == 0);
     CHECK(left.at("r250").streams.at(0).rtp_from_caller.packets == 2);
+}
+
+TEST_CASE("when many calls change at once, some are saved whole in each walk; all counters count")
+{
+    House house;
+    house.call_until(120);
+    REQUIRE(house.await([&] { return house.calls().size() == 120; }));
+    house.await_walk();
+    house.calls().clear();
+    for (int number = 1; number <= 120; ++number)
+        house.hear(number);
+    for (const std::size_t saved : {50U, 100U, 120U}) {
+        house.await_walk();
+        CHECK(house.calls().size() == saved);
+        CHECK(house.traffic().at("0").find("\nr120 1 ") != std::string::npos);
+    }
 }
 
 TEST_CASE("what has not changed is not written again")

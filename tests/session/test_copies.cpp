@@ -41,7 +41,7 @@ struct Copies {
         std::size_t place = 0;
         const auto add = [this](const SessionTraffic& one) { traffic.push_back(one); };
         do
-            place = scene.table.tell_changed(place, step, scene.now, keep(), add);
+            place = scene.table.tell_changed({place, step, 100}, scene.now, keep(), add);
         while (place != 0);
         return told;
     }
