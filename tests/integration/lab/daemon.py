@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import sqlite3
@@ -45,29 +46,22 @@ def merged(settings, changes):
     return result
 
 
-_not_for_phones = []
-
-
 def free_port(place=None, address="127.0.0.1"):
     """A TCP port that is free now; nobody else lives in our namespaces.
 
-    Ours has phones: none of them may get this number, for UDP, since a relay sends no media to a
-    control address.
+    It is none of those that the kernel gives to sockets that ask for no number, and below the ports
+    of our relays: a relay sends no media to a control address, so no phone may get its number.
     """
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first_given = int(file.read().split()[0])
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while True:
+        port = random.randrange(10000, first_given)
         with netns.inside(place), socket.socket(family) as sock:
-            sock.bind((address, 0))
-            port = sock.getsockname()[1]
-            if place is not None:
-                return port
-            held = socket.socket(family, socket.SOCK_DGRAM)
             try:
-                held.bind((address, port))
+                sock.bind((address, port))
             except OSError:
-                held.close()  # a phone has it
-                continue
-            _not_for_phones.append(held)
+                continue  # somebody has it
             return port
 
 
