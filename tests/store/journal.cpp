@@ -191,7 +191,7 @@ TEST_CASE("memory that a flood has taken is given back, what was written stays")
         std::ifstream maps("/proc/self/smaps");
         std::size_t kilobytes = 0;
         for (std::string line; std::getline(maps, line);) {
-            if (!line.ends_with(path))
+            if (!line.ends_with(f.path))
                 continue;
             while (std::getline(maps, line) && !line.starts_with("Rss:")) {
             }
