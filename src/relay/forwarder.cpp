@@ -10,7 +10,6 @@
 namespace mediaproxy::relay
 {
 
-using session::ComponentKind;
 using session::FlowId;
 
 namespace
