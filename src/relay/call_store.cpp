@@ -2,6 +2,7 @@
 #include "relay/call_store.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <iterator>
 #include <utility>
@@ -19,8 +20,6 @@ namespace
 constexpr std::string_view calls_table = "relay-calls";
 constexpr std::string_view traffic_table = "relay-traffic";
 constexpr std::string_view ended_key = "ended"; ///< the others are the numbers of stretches
-/// Calls whose end nobody has acknowledged. Of more than that only the earlier counters are kept.
-constexpr std::size_t most_ended = 10000;
 constexpr std::string_view run_table = "relay-run";
 constexpr std::string_view age_key = "age";
 constexpr std::string_view self_table = "relay-self";
@@ -38,9 +37,24 @@ std::optional<std::uint64_t> take_number(std::string_view& text)
     return number;
 }
 
-void advance(protocol::Traffic& count, const protocol::Traffic& now)
+using Counts = std::array<protocol::Traffic*, 4>;
+
+Counts counts_of(session::StreamTraffic& stream)
 {
-    count = {std::max(count.packets, now.packets), std::max(count.bytes, now.bytes)};
+    return {&stream.rtp.caller, &stream.rtp.callee, &stream.rtcp.caller, &stream.rtcp.callee};
+}
+
+Counts counts_of(protocol::StreamReport& stream)
+{
+    return {&stream.rtp_from_caller, &stream.rtp_from_callee, &stream.rtcp_from_caller,
+            &stream.rtcp_from_callee};
+}
+
+void advance(const Counts& counts, const Counts& now)
+{
+    for (std::size_t i = 0; i < counts.size(); ++i)
+        *counts[i] = {std::max(counts[i]->packets, now[i]->packets),
+                      std::max(counts[i]->bytes, now[i]->bytes)};
 }
 
 } // namespace
@@ -63,10 +77,9 @@ std::optional<SavedCall> decode_saved_call(std::string_view text)
 void append_traffic(std::string& text, const session::SessionTraffic& traffic)
 {
     text += traffic.record_id;
-    for (const session::StreamTraffic& stream : traffic.streams) {
-        for (const session::Traffic& one :
-             {stream.rtp.caller, stream.rtp.callee, stream.rtcp.caller, stream.rtcp.callee})
-            fmt::format_to(std::back_inserter(text), " {} {}", one.packets, one.bytes);
+    for (session::StreamTraffic stream : traffic.streams) {
+        for (const session::Traffic* const one : counts_of(stream))
+            fmt::format_to(std::back_inserter(text), " {} {}", one->packets, one->bytes);
     }
     text += '\n';
 }
@@ -83,9 +96,7 @@ void read_traffic(std::string_view text, TrafficByCall& found)
         std::vector<session::StreamTraffic> streams;
         bool is_whole = blank > 0;
         while (is_whole && !numbers.empty()) {
-            session::StreamTraffic& stream = streams.emplace_back();
-            for (session::Traffic* const one : {&stream.rtp.caller, &stream.rtp.callee,
-                                                &stream.rtcp.caller, &stream.rtcp.callee}) {
+            for (session::Traffic* const one : counts_of(streams.emplace_back())) {
                 const auto packets = take_number(numbers), bytes = take_number(numbers);
                 is_whole = is_whole && packets && bytes;
                 *one = {packets.value_or(0), bytes.value_or(0)};
@@ -96,24 +107,15 @@ void read_traffic(std::string_view text, TrafficByCall& found)
         // A call that has ended may be told of twice: the later line tells more.
         auto& present = found[line.substr(0, blank)];
         present.resize(std::max(present.size(), streams.size()));
-        for (std::size_t i = 0; i < streams.size(); ++i) {
-            advance(present[i].rtp.caller, streams[i].rtp.caller);
-            advance(present[i].rtp.callee, streams[i].rtp.callee);
-            advance(present[i].rtcp.caller, streams[i].rtcp.caller);
-            advance(present[i].rtcp.callee, streams[i].rtcp.callee);
-        }
+        for (std::size_t i = 0; i < streams.size(); ++i)
+            advance(counts_of(present[i]), counts_of(streams[i]));
     }
 }
 
-void add_later(protocol::SessionReport& report, const std::vector<session::StreamTraffic>& later)
+void add_later(protocol::SessionReport& report, std::vector<session::StreamTraffic> later)
 {
-    for (std::size_t i = 0; i < std::min(report.streams.size(), later.size()); ++i) {
-        protocol::StreamReport& stream = report.streams[i];
-        advance(stream.rtp_from_caller, later[i].rtp.caller);
-        advance(stream.rtp_from_callee, later[i].rtp.callee);
-        advance(stream.rtcp_from_caller, later[i].rtcp.caller);
-        advance(stream.rtcp_from_callee, later[i].rtcp.callee);
-    }
+    for (std::size_t i = 0; i < std::min(report.streams.size(), later.size()); ++i)
+        advance(counts_of(report.streams[i]), counts_of(later[i]));
 }
 
 protocol::SessionReport make_lost(protocol::SessionReport report, Seconds unseen)

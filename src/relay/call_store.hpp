@@ -34,7 +34,9 @@ public:
     /// once, because this is told again and again. Takes the place of what was told of it before.
     void save_traffic(std::size_t stretch, std::string text);
     /// A call that was saved is in no stretch any more: what it had received in the end goes with
-    /// the next one, until the copy of the call has gone.
+    /// the next one, until the copy of the call has gone. Of more than `most_ended` calls at once
+    /// only what a stretch said earlier is kept.
+    static constexpr std::size_t most_ended = 10000;
     void end_traffic(const session::SessionTraffic& traffic);
     /// That the relay still ran at that age, for the durations of calls that had not changed.
     void save_age(Seconds age);
@@ -86,7 +88,7 @@ using TrafficByCall = std::map<std::string, std::vector<session::StreamTraffic>,
 /// Damaged lines are passed over; of two of the same call what is more counts.
 void read_traffic(std::string_view text, TrafficByCall& found);
 /// What was received later than the report says. No count shrinks.
-void add_later(protocol::SessionReport& report, const std::vector<session::StreamTraffic>& later);
+void add_later(protocol::SessionReport& report, std::vector<session::StreamTraffic> later);
 /// The report of a call that a killed relay had; `unseen` is for how long it lived on, as far as is
 /// known, after it was saved.
 protocol::SessionReport make_lost(protocol::SessionReport report, Seconds unseen);

@@ -21,10 +21,13 @@ struct FakeStore : mediaproxy::StateStore {
     }
     mediaproxy::Result<void> load_all(std::string_view table, const Each& each) override
     {
+        if (table == unreadable)
+            return mediaproxy::Error{mediaproxy::Error::Code::io, "the disk is gone"};
         for (const auto& [key, value] : tables[std::string(table)])
             each(key, value);
         return {};
     }
     std::map<std::string, std::map<std::string, std::string>> tables;
     int saves = 0, erases = 0;
+    std::string unreadable; ///< a table
 };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "fakes/captured_log.hpp"
@@ -134,6 +135,41 @@ TEST_CASE("traffic that takes the place of what was told before, and what ended 
     const auto left = load(state);
     REQUIRE(left.size() == 1);
     CHECK(left[0].report.streams.at(0).rtp_from_caller.packets == 350);
+}
+
+TEST_CASE("calls whose traffic cannot be read are reported without it; without calls nobody is")
+{
+    FakeStore state;
+    CallStore store(&state);
+    store.save_call("disp", running_call("r1"), Seconds{1});
+    store.save_traffic(0, "r1 400 2 3 4 5 6 7 8\n");
+    const fakes::CapturedLog log;
+    state.unreadable = "relay-calls";
+    CHECK(load(state).empty());
+    CHECK(log.count("the calls of the earlier run cannot be read: the disk is gone") == 1);
+    CHECK(state.tables["relay-calls"].size() == 1);
+    state.unreadable = "relay-traffic";
+    const auto left = load(state);
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].report.streams.at(0).rtp_from_caller.packets == 350);
+    CHECK(log.count("received in the end cannot be read: the disk is gone") == 1);
+}
+
+TEST_CASE("the traffic of calls that nobody acknowledges is bounded")
+{
+    FakeStore state;
+    CallStore store(&state);
+    for (std::size_t i = 0; i <= CallStore::most_ended; ++i)
+        store.end_traffic({"r" + std::to_string(i), {{}}});
+    store.save_traffic(0, "");
+    const std::string& text = state.tables["relay-traffic"].at("ended");
+    CHECK(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) ==
+          CallStore::most_ended);
+    INFO("room again");
+    store.erase("r0");
+    store.end_traffic({"late", {{}}});
+    store.save_traffic(0, "");
+    CHECK(state.tables["relay-traffic"].at("ended").starts_with("late "));
 }
 
 TEST_CASE("damaged lines of traffic are passed over")

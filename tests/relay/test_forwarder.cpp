@@ -224,6 +224,21 @@ TEST_CASE("flows that are lost together are taken back together, and one line sa
     CHECK(report->streams.at(0).rtp_from_caller.packets == 11);
 }
 
+TEST_CASE("the log tells apart why flows are lost")
+{
+    Fixture f;
+    Call other(f, "c2");
+    f.call.talk();
+    other.talk();
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 2; }));
+    f.forwarder.on_lost(1, MP_FLOW_FAILED);
+    f.forwarder.on_lost(2, MP_FLOW_DELETED);
+    REQUIRE(test::run_until(f.io, [&] { return f.forwarder.flow_count() == 0; }));
+    REQUIRE(f.infos.size() == 2);
+    CHECK(f.infos[0].find("lost 1 flow(s) (someone deleted") != std::string::npos);
+    CHECK(f.infos[1].find("lost 1 flow(s) (it can no longer") != std::string::npos);
+}
+
 TEST_CASE("a lost flow whose call ends at the same time is taken back once")
 {
     Fixture f;

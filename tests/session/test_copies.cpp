@@ -53,6 +53,15 @@ struct Copies {
 
 using Calls = std::vector<std::string>;
 
+/// Two answered calls of those names; what the phones of the first were told.
+auto talking_and_silent(Scene& scene)
+{
+    const auto talking =
+        scene.call("audio:20.1.0.2:5000:sendrecv", "audio:20.2.0.2:6000:sendrecv", "talking");
+    scene.call("audio:20.1.0.2:5002:sendrecv", "audio:20.2.0.2:6002:sendrecv", "silent");
+    return talking;
+}
+
 } // namespace
 
 TEST_CASE("a call is told of when it is answered for the first time")
@@ -88,9 +97,7 @@ TEST_CASE("only what has changed is told of again")
 {
     Scene scene(telling());
     Copies copies(scene);
-    const auto talking =
-        scene.call("audio:20.1.0.2:5000:sendrecv", "audio:20.2.0.2:6000:sendrecv", "talking");
-    scene.call("audio:20.1.0.2:5002:sendrecv", "audio:20.2.0.2:6002:sendrecv", "silent");
+    const auto talking = talking_and_silent(scene);
     CHECK(copies.answered() == Calls{"talking", "silent"});
     scene.advance(5s);
     CHECK(copies.changed().empty());
@@ -144,9 +151,7 @@ TEST_CASE("of every answered call is told what it has received, whoever counted 
 {
     Scene scene(telling());
     Copies copies(scene);
-    const auto talking =
-        scene.call("audio:20.1.0.2:5000:sendrecv", "audio:20.2.0.2:6000:sendrecv", "talking");
-    scene.call("audio:20.1.0.2:5002:sendrecv", "audio:20.2.0.2:6002:sendrecv", "silent");
+    const auto talking = talking_and_silent(scene);
     const FlowId flow = scene.talk_and_install(talking);
     copies.changed();
     REQUIRE(copies.traffic.size() == 2);
