@@ -56,17 +56,6 @@ void set_tuple(nf_conntrack* entry, const TupleAttributes& in, const mp_endpoint
     nfct_set_attr_u16(entry, in.port_destination, htons(destination.port));
 }
 
-mp_endpoint get_endpoint(const nf_conntrack* entry, std::uint8_t family, nf_conntrack_attr address,
-                         nf_conntrack_attr port)
-{
-    mp_endpoint result{};
-    result.family = family == AF_INET ? 4 : 6;
-    result.port = ntohs(nfct_get_attr_u16(entry, port));
-    if (const void* bytes = nfct_get_attr(entry, address); bytes != nullptr)
-        std::copy_n(static_cast<const std::uint8_t*>(bytes), address_size(result), result.address);
-    return result;
-}
-
 /// The kernel turns the reply tuple, which it wants as the original's inverse, into
 /// callee_remote -> callee_local by these translations.
 void set_entry(nf_conntrack* entry, const Flow& flow)
@@ -216,11 +205,14 @@ int Entries::query(const Query& query)
         if (index % per_flow != 0)
             return;
         State& state = query.states[index / per_flow];
-        state.error = error_of(message);
-        Flow found;
-        if (state.error == 0 &&
-            !(parse(message, found, state) && same_path(found, *query.flows[index / per_flow])))
-            state = State{.error = ENOENT}; // somebody's packet made it: not ours
+        state = {.error = error_of(message)};
+        if (state.error != 0)
+            return;
+        const KernelEntry found = to_entry(message);
+        if (is_ours(found) && same_path(found.flow, *query.flows[index / per_flow]))
+            state = {.traffic = found.traffic, .timeout_s = found.timeout_s};
+        else
+            state = {.error = ENOENT}; // somebody's packet made it
     });
 }
 
@@ -249,43 +241,24 @@ int Entries::list(std::vector<Flow>& found)
         mnl_attr_put_u32(&request, CTA_MARK, htonl(mark_));
         mnl_attr_put_u32(&request, CTA_MARK_MASK, UINT32_MAX);
         const int failed = commit([&](std::size_t, const nlmsghdr& message) {
-            Flow flow;
-            State state;
             if (message.nlmsg_type == NLMSG_ERROR)
                 error = error_of(message);
-            else if (message.nlmsg_type != NLMSG_DONE && parse(message, flow, state)) {
-                flow.seen = state.traffic;
-                found.push_back(flow);
-            }
+            if (message.nlmsg_type == NLMSG_ERROR || message.nlmsg_type == NLMSG_DONE)
+                return;
+            const KernelEntry entry = to_entry(message);
+            if (!is_ours(entry))
+                return;
+            found.push_back(entry.flow);
+            found.back().seen = entry.traffic;
         });
         error = error != 0 ? error : failed;
     }
     return error;
 }
 
-/// False when the entry is not one of ours.
-bool Entries::parse(const nlmsghdr& message, Flow& flow, State& state) const
+bool Entries::is_ours(const KernelEntry& entry) const
 {
-    const Entry entry(nfct_new());
-    nf_conntrack* ct = entry.get();
-    if (nfct_nlmsg_parse(&message, ct) < 0 || nfct_get_attr_u32(ct, ATTR_MARK) != mark_ ||
-        nfct_get_attr_u16(ct, ATTR_ZONE) != zone_)
-        return false;
-    const std::uint8_t family = nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO);
-    const bool v4 = family == AF_INET;
-    const auto end = [&](nf_conntrack_attr ipv4, nf_conntrack_attr ipv6, nf_conntrack_attr port) {
-        return get_endpoint(ct, family, v4 ? ipv4 : ipv6, port);
-    };
-    flow.caller_remote = end(ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC, ATTR_ORIG_PORT_SRC);
-    flow.caller_local = end(ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST, ATTR_ORIG_PORT_DST);
-    flow.callee_remote = end(ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC, ATTR_REPL_PORT_SRC);
-    flow.callee_local = end(ATTR_REPL_IPV4_DST, ATTR_REPL_IPV6_DST, ATTR_REPL_PORT_DST);
-    state.traffic[0] = {nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_PACKETS),
-                        nfct_get_attr_u64(ct, ATTR_ORIG_COUNTER_BYTES)};
-    state.traffic[1] = {nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_PACKETS),
-                        nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_BYTES)};
-    state.timeout_s = nfct_get_attr_u32(ct, ATTR_TIMEOUT);
-    return true;
+    return entry.mark == mark_ && entry.zone == zone_;
 }
 
 } // namespace forwarding_conntrack

@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 
 #include "flow.hpp"
+#include "kernel_entry.hpp"
 #include "support/netlink_socket.hpp"
 
 namespace forwarding_conntrack
@@ -62,7 +63,7 @@ private:
     int commit(const OnAnswer& on_answer);
     void add_delete(const Flow& flow, const mp_endpoint& source, const mp_endpoint& destination);
     int query(const Query& query);
-    bool parse(const nlmsghdr& message, Flow& flow, State& state) const;
+    bool is_ours(const KernelEntry& entry) const;
     template <typename Each>
     void in_pieces(FlowSpan flows, Each&& each);
 

@@ -8,7 +8,7 @@ namespace forwarding_conntrack
 namespace
 {
 
-constexpr std::size_t flows_a_turn = 128; ///< about 0.5 ms
+constexpr std::size_t flows_a_turn = 128; ///< about 0.3 ms
 
 } // namespace
 

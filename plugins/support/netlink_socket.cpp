@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "support/netlink_socket.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -18,13 +20,23 @@ namespace
 {
 
 constexpr int buffer_of_the_kernel = 16 << 20;
-constexpr std::size_t longest_datagram = 128 << 10; // a dump fills what it is offered, up to 32 KiB
+constexpr std::size_t longest_datagram = 128
+                                         << 10; ///< a dump fills what it is offered, up to 32 KiB
+constexpr std::size_t datagrams_at_once = 32;   ///< in places whose pages exist once they are used
 
 /// SO_*BUFFORCE goes past the limit of the host and needs CAP_NET_ADMIN over it.
 void enlarge(int fd, int force, int plain) noexcept
 {
     if (setsockopt(fd, SOL_SOCKET, force, &buffer_of_the_kernel, sizeof buffer_of_the_kernel) != 0)
         setsockopt(fd, SOL_SOCKET, plain, &buffer_of_the_kernel, sizeof buffer_of_the_kernel);
+}
+
+void each_message(const void* datagram, std::size_t size, const NetlinkSocket::OnMessage& tell)
+{
+    int left = static_cast<int>(size);
+    for (auto* message = static_cast<const nlmsghdr*>(datagram); mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left))
+        tell(*message);
 }
 
 } // namespace
@@ -52,7 +64,7 @@ std::unique_ptr<NetlinkSocket> NetlinkSocket::open(mp_error& error, int protocol
 
 NetlinkSocket::NetlinkSocket(int fd)
     : fd_(fd), sequence_(static_cast<std::uint32_t>(std::time(nullptr))),
-      buffer_(std::make_unique_for_overwrite<std::byte[]>(longest_datagram))
+      buffer_(std::make_unique_for_overwrite<std::byte[]>(datagrams_at_once * longest_datagram))
 {
 }
 
@@ -82,23 +94,32 @@ int NetlinkSocket::send(std::span<const std::byte> request) noexcept
 
 int NetlinkSocket::receive(const OnMessage& on_message, std::size_t most)
 {
+    std::array<iovec, datagrams_at_once> places;
+    std::array<mmsghdr, datagrams_at_once> datagrams{};
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        places[i] = {buffer_.get() + i * longest_datagram, longest_datagram};
+        datagrams[i].msg_hdr.msg_iov = &places[i];
+        datagrams[i].msg_hdr.msg_iovlen = 1;
+    }
     int outcome = 0;
-    for (std::size_t taken = 0; taken < most; ++taken) {
-        const ssize_t size = recv(fd_, buffer_.get(), longest_datagram, MSG_DONTWAIT);
-        if (size < 0 && errno == EINTR)
+    for (std::size_t taken = 0; taken < most;) {
+        const auto wanted = std::min(most - taken, datagrams_at_once);
+        const int count =
+            recvmmsg(fd_, datagrams.data(), static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
+        if (count < 0 && errno == EINTR)
             continue;
-        if (size < 0 && errno == EAGAIN)
+        if (count < 0 && errno == EAGAIN)
             return outcome;
-        if (size < 0 && errno == ENOBUFS) {
+        if (count < 0 && errno == ENOBUFS) {
             outcome = ENOBUFS; // told once; what did arrive is still there
+            ++taken;
             continue;
         }
-        if (size < 0)
+        if (count < 0)
             return errno;
-        int left = static_cast<int>(size);
-        for (auto* message = reinterpret_cast<const nlmsghdr*>(buffer_.get());
-             mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
-            on_message(*message);
+        taken += static_cast<std::size_t>(count);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+            each_message(places[i].iov_base, datagrams[i].msg_len, on_message);
     }
     return outcome != 0 ? outcome : EAGAIN;
 }

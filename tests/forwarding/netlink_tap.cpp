@@ -119,12 +119,15 @@ extern "C" ssize_t sendto(int fd, const void* data, size_t size, int flags, cons
     return syscall(SYS_sendto, fd, data, size, flags, to, to_size);
 }
 
-extern "C" ssize_t recv(int fd, void* data, size_t size, int flags)
+extern "C" int recvmmsg(int fd, mmsghdr* datagrams, unsigned count, int flags, timespec* timeout)
 {
-    const ssize_t taken = syscall(SYS_recvfrom, fd, data, size, flags, nullptr, nullptr);
+    const long taken = syscall(SYS_recvmmsg, fd, datagrams, count, flags, timeout);
     auto* tap = forwarding_test::NetlinkTap::present();
-    if (taken <= 0 || tap == nullptr || !forwarding_test::is_netlink(fd))
-        return taken;
-    return static_cast<ssize_t>(
-        tap->on_answer(static_cast<std::byte*>(data), static_cast<std::size_t>(taken)));
+    if (tap == nullptr || !forwarding_test::is_netlink(fd))
+        return static_cast<int>(taken);
+    for (long i = 0; i < taken; ++i) {
+        auto* data = static_cast<std::byte*>(datagrams[i].msg_hdr.msg_iov->iov_base);
+        datagrams[i].msg_len = static_cast<unsigned>(tap->on_answer(data, datagrams[i].msg_len));
+    }
+    return static_cast<int>(taken);
 }
