@@ -33,6 +33,7 @@ from wire import load  # noqa: E402
 RATE = 50  # packets a second of a stream
 SLOW_RATE = 5  # the same while flows are learned: nothing may be left waiting in a queue
 EVEN, BUNCHED = 200, 1000  # microseconds between two bursts of what is due by then
+COSTS = ("us", "bunched_us")
 
 
 class Measurement:
@@ -113,26 +114,63 @@ class Measurement:
         return {"p50_us": answer["latency_us"]["p50"], "p99_us": answer["latency_us"]["p99"],
                 "lost": lost}
 
-    def round(self, count, measure):
-        """Every technique once, back to back."""
-        results = {}
-        for technique in self.techniques:
-            streams = technique.start(count)
-            for pid in technique.pids:
-                grounds.pin(pid, grounds.RELAY_CPU)
-            self._introduce(technique, streams)
-            results[technique.name] = measure(technique, streams)
-            technique.stop()
-        return results
+    def _run(self, technique, count, measure):
+        streams = technique.start(count)
+        for pid in technique.pids:
+            grounds.pin(pid, grounds.RELAY_CPU)
+        self._introduce(technique, streams)
+        result = measure(technique, streams)
+        technique.stop()
+        return result
 
-    def rounds(self, number, *what):
+    def _latency_round(self):
+        return {technique.name: self._run(technique, 200, self.latency)
+                for technique in self.techniques}
+
+    def _cost_round(self):
+        """Every technique once, and plain routing before and after each of them.
+
+        The speed of the machine changes within seconds: what is a multiple of plain routing is
+        compared with the mean of those two.
+        """
+        base, *others = self.techniques
+        if not isinstance(base, techniques.Routing):
+            return {technique.name: self._run(technique, self.options.streams, self.cost)
+                    for technique in self.techniques}
+        bases = [self._run(base, self.options.streams, self.cost)]
+        results = {}
+        for technique in others:
+            result = self._run(technique, self.options.streams, self.cost)
+            bases.append(self._run(base, self.options.streams, self.cost))
+            for key in COSTS:
+                around = statistics.mean(each[key] for each in bases[-2:])
+                result[key.replace("us", "x_ip_forward")] = result[key] / around
+            results[technique.name] = result
+        return {base.name: {key: statistics.mean(each[key] for each in bases) for key in bases[0]},
+                **results}
+
+    @staticmethod
+    def _rounds(number, measure):
         done = []
         for i in range(number):
-            done.append(self.round(*what))
+            done.append(measure())
             print(f"  round {i + 1} of {number}: " + "; ".join(
                 f"{name} " + " ".join(f"{value:.2f}" for value in result.values())
                 for name, result in done[-1].items()), file=sys.stderr, flush=True)
         return done
+
+    def costs(self):
+        """Medians of each technique; what is compared is compared within a round."""
+        rounds = self._rounds(self.options.rounds, self._cost_round)
+        rows = medians(rounds)
+        for name, row in rows.items():
+            for key in COSTS if "rtpengine" in rows else ():
+                row[key.replace("us", "x_rtpengine")] = statistics.median(
+                    r[name][key] / r["rtpengine"][key] for r in rounds)
+        return rows
+
+    def latencies(self):
+        return medians(self._rounds(min(3, self.options.rounds), self._latency_round))
 
     def setup(self):
         """Set-up cycles a second, with a packet each way in every call, and without."""
@@ -184,18 +222,6 @@ def medians(rounds):
             for name, values in rounds[0].items()}
 
 
-def compare(rounds):
-    """The medians, and those of what is compared within a round: this machine's speed changes."""
-    rows = medians(rounds)
-    for name, row in rows.items():
-        for key in ("us", "bunched_us"):
-            for peer, column in (("ip_forward", "x_ip_forward"), ("rtpengine", "x_rtpengine")):
-                if peer in rows:
-                    ratios = [r[name][key] / r[peer][key] for r in rounds]
-                    row[key.replace("us", column)] = statistics.median(ratios)
-    return rows
-
-
 def show(cost, latency, setup, looking):
     nothing = float("nan")
     for title, prefix in ((f"even streams, {EVEN} us", ""), (f"bunched, {BUNCHED} us", "bunched_")):
@@ -240,9 +266,9 @@ def main():
     measurement = Measurement(options, folder)
     try:
         print(f"CPU a packet, {options.streams} streams x {RATE} packets/s one way", file=sys.stderr)
-        cost = compare(measurement.rounds(options.rounds, options.streams, measurement.cost))
+        cost = measurement.costs()
         print("latency one way, 200 streams both ways", file=sys.stderr)
-        latency = medians(measurement.rounds(min(3, options.rounds), 200, measurement.latency))
+        latency = measurement.latencies()
         setup = measurement.setup()
         looking = measurement.looking()
     finally:
