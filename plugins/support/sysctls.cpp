@@ -93,27 +93,41 @@ mp_status Sysctls::require(const std::string& name, const std::string& value, mp
     const std::string before = read(name);
     if (before.empty())
         return fail(&error, MP_E_UNSUPPORTED, "this kernel has no sysctl " + name);
-    if (before != value) {
-        const bool first = std::none_of(changed_.begin(), changed_.end(),
-                                        [&](const Entry& entry) { return entry.name == name; });
-        if (first) {
-            changed_.push_back({name, before, value, false});
-            remember(); // before the change: a crash in between puts back what is there already
-        }
-        if (const int problem = write(name, value); problem != 0) {
-            if (first)
-                changed_.pop_back();
-            remember();
-            return fail(&error, MP_E_DENIED,
-                        name + " is " + before + " and must be " + value +
-                            ", but it cannot be written: " + std::strerror(problem));
-        }
-        log_(MP_LOG_INFO, name + " was " + before + ", is " + value + " from now on");
-    }
+    if (const int problem = change(name, before, value); problem != 0)
+        return fail(&error, MP_E_DENIED,
+                    name + " is " + before + " and must be " + value +
+                        ", but it cannot be written: " + std::strerror(problem));
     if (std::none_of(required_.begin(), required_.end(),
                      [&](const Entry& entry) { return entry.name == name; }))
         required_.push_back({name, {}, value, false});
     return MP_OK;
+}
+
+void Sysctls::prefer(const std::string& name, const std::string& value)
+{
+    if (const std::string before = read(name); !before.empty())
+        change(name, before, value);
+}
+
+/// 0 or an errno.
+int Sysctls::change(const std::string& name, const std::string& before, const std::string& value)
+{
+    if (before == value)
+        return 0;
+    const bool first = std::none_of(changed_.begin(), changed_.end(),
+                                    [&](const Entry& entry) { return entry.name == name; });
+    if (first) {
+        changed_.push_back({name, before, value, false});
+        remember(); // before the change: a crash in between puts back what is there already
+    }
+    if (const int problem = write(name, value); problem != 0) {
+        if (first)
+            changed_.pop_back();
+        remember();
+        return problem;
+    }
+    log_(MP_LOG_INFO, name + " was " + before + ", is " + value + " from now on");
+    return 0;
 }
 
 bool Sysctls::hold()
@@ -183,6 +197,11 @@ std::vector<std::string> sysctls_with_value(const std::string& folder, const std
             found.push_back(name);
     }
     return found;
+}
+
+void spare_early_demux(Sysctls& sysctls)
+{
+    sysctls.prefer("net/ipv4/udp_early_demux", "0"); // of IPv6, too
 }
 
 mp_status require_ipv6_forwarding(Sysctls& sysctls, mp_error& error)

@@ -26,6 +26,9 @@ public:
     /// `name` (as "net/ipv4/ip_forward") has this value from now on; MP_E_DENIED and a sentence
     /// that names it and its value when it cannot be written.
     mp_status require(const std::string& name, const std::string& value, mp_error& error);
+    /// The same of what is better than the present value, but not needed: where it cannot be
+    /// written, or somebody sets it back, it stays so.
+    void prefer(const std::string& name, const std::string& value);
     /// Sets again what somebody else has changed since; false when that was refused.
     bool hold();
     /// Takes over the file of a predecessor that died and used another back end.
@@ -39,6 +42,7 @@ private:
         bool refused = false; ///< to be set back; the log has it
     };
     bool load(const std::string& path);
+    int change(const std::string& name, const std::string& before, const std::string& value);
     bool remember() const;
 
     std::string path_;
@@ -50,6 +54,8 @@ private:
 /// Devices, "default" and "all" in `folder` (as "net/ipv6/conf") whose sysctl `leaf` is `value`.
 std::vector<std::string> sysctls_with_value(const std::string& folder, const std::string& leaf,
                                             const std::string& value);
+/// No look, for every packet that arrives, at the sockets of this host: what is forwarded has none.
+void spare_early_demux(Sysctls& sysctls);
 /// Makes an IPv6 router of this host, and leaves it the default routes that others advertise to it.
 /// MP_E_DENIED as of require().
 mp_status require_ipv6_forwarding(Sysctls& sysctls, mp_error& error);

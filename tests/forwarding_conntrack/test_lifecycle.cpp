@@ -150,6 +150,39 @@ TEST_CASE("an ordinary end leaves nothing behind")
     CHECK(call.relay_caller.receive() == "to the host");
 }
 
+TEST_CASE("the kernel does not look for sockets of forwarded packets, unless somebody wants it to")
+{
+    const std::string name = "net/ipv4/udp_early_demux";
+    const bool wanted = GENERATE(false, true);
+    const Lab lab;
+    Lab::sysctl(name, "1");
+    {
+        PluginHost host(PLUGIN_PATH, {});
+        host.adopt({});
+        CHECK(Lab::sysctl(name) == "0");
+        if (wanted)
+            Lab::sysctl(name, "1");
+        host.read();
+        CHECK(Lab::sysctl(name) == (wanted ? "1" : "0"));
+    }
+    CHECK(Lab::sysctl(name) == "1");
+}
+
+TEST_CASE("a host whose sysctls are right and cannot be written is good enough")
+{
+    const Lab lab;
+    const LabCall call(lab);
+    Lab::sysctl("net/netfilter/nf_conntrack_acct", "1");
+    Lab::sysctl("net/ipv4/ip_forward", "1");
+    Lab::sysctl("net/ipv4/udp_early_demux", "1");
+    const ReadOnlySysctls read_only;
+    PluginHost host(PLUGIN_PATH, {});
+    host.adopt({});
+    CHECK(Lab::sysctl("net/ipv4/udp_early_demux") == "1");
+    REQUIRE(host.install(call.flow(1)) == MP_OK);
+    hello(call);
+}
+
 TEST_CASE("a default route that a router advertises outlives the first IPv6 flow")
 {
     const Lab lab;

@@ -21,6 +21,7 @@ namespace
 {
 
 const char* const forward = "net/ipv4/ip_forward";
+const char* const early_demux = "net/ipv4/udp_early_demux";
 const char* const accept_local = "net/ipv4/conf/all/accept_local";
 const char* const rp_filter = "net/ipv4/conf/all/rp_filter";
 
@@ -115,10 +116,12 @@ TEST_CASE("sysctls are set, and put back when the daemon stops")
     KernelLab::set_sysctl(forward, "0");
     KernelLab::set_sysctl(accept_local, "0");
     KernelLab::set_sysctl(rp_filter, "1");
+    KernelLab::set_sysctl(early_demux, "1");
     {
         const auto host = start(lab);
         CHECK(KernelLab::sysctl(forward) == "1");
         CHECK(KernelLab::sysctl(accept_local) == "1");
+        CHECK(KernelLab::sysctl(early_demux) == "0");
         CHECK(KernelLab::sysctl(rp_filter) == "2");
         const LabCall call(lab);
         REQUIRE(host->install(call.flow(1)) == MP_OK);
@@ -127,7 +130,19 @@ TEST_CASE("sysctls are set, and put back when the daemon stops")
     CHECK(KernelLab::sysctl(forward) == "0");
     CHECK(KernelLab::sysctl(accept_local) == "0");
     CHECK(KernelLab::sysctl(rp_filter) == "1");
+    CHECK(KernelLab::sysctl(early_demux) == "1");
     CHECK(lab.run("nft list ruleset").empty());
+}
+
+TEST_CASE("who wants the kernel to look for sockets early is not overruled while streams go on")
+{
+    const KernelLab lab;
+    const LabCall call(lab, GENERATE(Family::ipv4, Family::ipv6));
+    const auto host = start(lab);
+    KernelLab::set_sysctl(early_demux, "1");
+    REQUIRE(host->install(call.flow(1)) == MP_OK);
+    host->read();
+    CHECK(KernelLab::sysctl(early_demux) == "1");
 }
 
 TEST_CASE("what sysctls were before another boot is not put back")
@@ -208,6 +223,7 @@ TEST_CASE("on devices no sysctl is changed")
 {
     const KernelLab lab;
     KernelLab::set_sysctl(forward, "0");
+    KernelLab::set_sysctl(early_demux, "1");
     KernelLab::set_sysctl("net/ipv6/conf/all/forwarding", "0");
     const Family family = GENERATE(Family::ipv4, Family::ipv6);
     const LabCall call(lab, family);
@@ -217,6 +233,7 @@ TEST_CASE("on devices no sysctl is changed")
     check_forwards(call);
     CHECK(KernelLab::sysctl(forward) == "0");
     CHECK(KernelLab::sysctl(accept_local) == "0");
+    CHECK(KernelLab::sysctl(early_demux) == "1");
     CHECK(KernelLab::sysctl("net/ipv6/conf/all/forwarding") == "0");
 }
 
