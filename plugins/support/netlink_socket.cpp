@@ -20,9 +20,10 @@ namespace
 {
 
 constexpr int buffer_of_the_kernel = 16 << 20;
-constexpr std::size_t longest_datagram = 128
-                                         << 10; ///< a dump fills what it is offered, up to 32 KiB
-constexpr std::size_t datagrams_at_once = 32;   ///< in places whose pages exist once they are used
+/// A dump fills what it is offered, up to 32 KiB.
+constexpr std::size_t longest_datagram = 128 << 10;
+/// In places whose pages exist once they are used.
+constexpr std::size_t datagrams_at_once = 32;
 
 /// SO_*BUFFORCE goes past the limit of the host and needs CAP_NET_ADMIN over it.
 void enlarge(int fd, int force, int plain) noexcept

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What installing and removing flows costs a kernel back end: CPU microseconds a call (a flow, both
-// directions), one at a time and in bursts; as JSON. Twice: the kernel frees what was removed in a
-// thread of its own, which interrupts the measured one after each transaction; a realtime one (as
-// the setting `realtime` makes the core thread) it leaves alone.
+// directions), one at a time and in bursts of 20 and of 64; as JSON. Twice: the kernel frees what
+// was removed in a thread of its own, which interrupts the measured one after each transaction; a
+// realtime one (as the setting `realtime` makes the core thread) it leaves alone.
 // Usage: install_cost PLUGIN.so [calls installed meanwhile] [KEY=VALUE]...
 #include <algorithm>
 #include <cstdio>
@@ -22,7 +22,8 @@ namespace
 {
 
 constexpr int rounds = 80;
-constexpr std::size_t burst = 20;
+constexpr std::size_t present_burst = 20;
+constexpr std::size_t steps[] = {1, 20, 64}; ///< calls an operation
 
 /// Of this thread, the kernel's work in its system calls included.
 double cpu_us()
@@ -91,9 +92,10 @@ private:
     std::vector<double> us_;
 };
 
-/// `count` calls in operations of `step` each.
-Costs measure(PluginHost& host, mp_flow_id& next, std::size_t count, std::size_t step, int socket)
+/// Ten operations of `step` calls each.
+Costs measure(PluginHost& host, mp_flow_id& next, std::size_t step, int socket)
 {
+    const std::size_t count = 10 * step;
     Meter install(count), remove(count);
     for (int round = 0; round < rounds; ++round) {
         const auto flows = flows_from(next, count, socket);
@@ -143,17 +145,16 @@ int main(int count, char** arguments)
     mp_flow_id next = 0;
     const int socket = call.relay_caller.fd();
     std::string message;
-    for (; next < present; next += burst)
-        expect_all(host.install(flows_from(next, burst, socket), &message), message);
-    measure(host, next, burst, burst, socket); // warm
+    for (; next < present; next += present_burst)
+        expect_all(host.install(flows_from(next, present_burst, socket), &message), message);
+    measure(host, next, present_burst, socket); // warm
     const auto print_costs = [&, first = next](const char* prefix) {
         next = first; // those of the first pass have gone
-        const Costs single = measure(host, next, burst, 1, socket);
-        const Costs bursts = measure(host, next, 10 * burst, burst, socket);
-        std::printf(", \"%sinstall_single_us\": %.2f, \"%sremove_single_us\": %.2f", prefix,
-                    single.install_us, prefix, single.remove_us);
-        std::printf(", \"%sinstall_burst_us\": %.2f, \"%sremove_burst_us\": %.2f", prefix,
-                    bursts.install_us, prefix, bursts.remove_us);
+        for (const std::size_t step : steps) {
+            const Costs costs = measure(host, next, step, socket);
+            std::printf(", \"%sinstall_%zu_us\": %.2f, \"%sremove_%zu_us\": %.2f", prefix, step,
+                        costs.install_us, prefix, step, costs.remove_us);
+        }
     };
     const double before = cpu_us();
     const std::size_t read = host.read().size();
