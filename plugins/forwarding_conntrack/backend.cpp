@@ -100,7 +100,8 @@ mp_status Backend::prepare(mp_error& error)
     if (std::strtoul(Sysctls::read(table_size).c_str(), nullptr, 10) < small_table)
         log(MP_LOG_WARNING, std::string(table_size) + " is " + Sysctls::read(table_size) +
                                 ": each accelerated flow needs one entry of it");
-    mediaproxy::plugin_support::spare_early_demux(sysctls_);
+    if (!settings_.keeps_early_demux)
+        mediaproxy::plugin_support::spare_early_demux(sysctls_);
     look_at_forward_chains();
     return MP_OK;
 }

@@ -48,8 +48,8 @@ const void* get_interface(const char* id) noexcept
     return std::strcmp(id, MP_FORWARDING) == 0 ? &forwarding : nullptr;
 }
 
-constexpr const char* setting_keys[] = {"zone", "mark", "forward_chain", "untracked_ports",
-                                        nullptr};
+constexpr const char* setting_keys[] = {
+    "zone", "mark", "forward_chain", "early_demux", "untracked_ports", nullptr};
 
 } // namespace
 } // namespace forwarding_conntrack

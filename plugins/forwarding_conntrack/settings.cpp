@@ -27,6 +27,12 @@ bool parse_mark(std::string_view text, std::uint32_t& mark)
            mark != 0;
 }
 
+bool parse_early_demux(std::string_view text, bool& keeps)
+{
+    keeps = text == "keep";
+    return keeps || text == "off";
+}
+
 bool parse_forward_chain(std::string_view text, ForwardChain& choice)
 {
     if (text != "check" && text != "trust")
@@ -55,6 +61,8 @@ const char* apply(const mp_setting& setting, Settings& result)
                                                                     : "a number from 1 to 65535";
     if (key == "mark")
         return parse_mark(value, result.mark) ? nullptr : "a number of 32 bits, not 0";
+    if (key == "early_demux")
+        return parse_early_demux(value, result.keeps_early_demux) ? nullptr : "\"off\" or \"keep\"";
     if (key == "forward_chain")
         return parse_forward_chain(value, result.forward_chain) ? nullptr
                                                                 : "\"check\" or \"trust\"";

@@ -21,6 +21,7 @@ struct Settings {
     std::uint16_t zone = 19792; ///< of connection tracking, for our entries alone; never 0
     std::uint32_t mark = 0;     ///< of our entries; 0 = made from the owner's name
     ForwardChain forward_chain = ForwardChain::check;
+    bool keeps_early_demux = false;           ///< of the host; else it is off while we run
     std::optional<PortRange> untracked_ports; ///< the relay's, when nobody else uses them
 };
 

@@ -73,6 +73,8 @@ mp_status Backend::start(mp_error& error)
                 environment_.restore();
             return status;
         }
+        if (!layout_.settings().keeps_early_demux)
+            environment_.spare_early_demux();
     }
     dump_ = MapDump::open(error);
     if (dump_ == nullptr)

@@ -18,8 +18,6 @@ mp_status Environment::prepare(Family family, mp_error& error)
     const mp_status status =
         family == Family::ipv4 ? prepare_ipv4(error) : require_ipv6_forwarding(sysctls_, error);
     prepared = status == MP_OK;
-    if (prepared && family == Family::ipv4)
-        mediaproxy::plugin_support::spare_early_demux(sysctls_);
     return status;
 }
 

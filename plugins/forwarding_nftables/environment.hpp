@@ -26,6 +26,7 @@ public:
     mp_status prepare(Family family, mp_error& error);
     /// Sets again what somebody has changed since; false, and a sentence, when that was refused.
     mp_status hold(mp_error& error);
+    void spare_early_demux() { mediaproxy::plugin_support::spare_early_demux(sysctls_); }
     /// What a predecessor changed that used another back end and died.
     void inherit(const std::string& path) { sysctls_.inherit(path); }
     void restore() { sysctls_.restore(); }

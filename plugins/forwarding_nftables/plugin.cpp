@@ -48,7 +48,8 @@ const void* get_interface(const char* id) noexcept
     return std::strcmp(id, MP_FORWARDING) == 0 ? &forwarding : nullptr;
 }
 
-constexpr const char* setting_keys[] = {"devices", "map_size", "forward_chain", nullptr};
+constexpr const char* setting_keys[] = {"devices", "map_size", "forward_chain", "early_demux",
+                                        nullptr};
 
 } // namespace
 } // namespace forwarding_nftables

@@ -19,6 +19,7 @@ struct Settings {
     std::vector<std::string> devices; ///< none: prerouting of all devices
     std::uint32_t map_size = 65536;   ///< elements of each family; a flow takes two
     ForwardChain forward_chain = ForwardChain::check;
+    bool keeps_early_demux = false; ///< of the host; else it is off while we run
 
     bool on_devices() const noexcept { return !devices.empty(); }
 };

@@ -105,8 +105,14 @@ mp_status Sysctls::require(const std::string& name, const std::string& value, mp
 
 void Sysctls::prefer(const std::string& name, const std::string& value)
 {
-    if (const std::string before = read(name); !before.empty())
-        change(name, before, value);
+    const std::string before = read(name);
+    const bool set_back = std::any_of(changed_.begin(), changed_.end(), [&](const Entry& entry) {
+        return entry.name == name && entry.before == before;
+    });
+    if (before.empty() || set_back)
+        return;
+    if (const int problem = change(name, before, value); problem != 0)
+        log_(MP_LOG_INFO, name + " stays " + before + ": " + std::strerror(problem));
 }
 
 /// 0 or an errno.

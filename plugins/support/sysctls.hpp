@@ -27,7 +27,7 @@ public:
     /// that names it and its value when it cannot be written.
     mp_status require(const std::string& name, const std::string& value, mp_error& error);
     /// The same of what is better than the present value, but not needed: where it cannot be
-    /// written, or somebody sets it back, it stays so.
+    /// written, or somebody has set it back since we or a predecessor changed it, it stays so.
     void prefer(const std::string& name, const std::string& value);
     /// Sets again what somebody else has changed since; false when that was refused.
     bool hold();

@@ -155,17 +155,34 @@ TEST_CASE("the kernel does not look for sockets of forwarded packets, unless som
     const std::string name = "net/ipv4/udp_early_demux";
     const bool wanted = GENERATE(false, true);
     const Lab lab;
+    const Folder folder;
     Lab::sysctl(name, "1");
     {
-        PluginHost host(PLUGIN_PATH, {});
+        PluginHost host(PLUGIN_PATH, {}, {"test", folder.path()});
         host.adopt({});
         CHECK(Lab::sysctl(name) == "0");
         if (wanted)
             Lab::sysctl(name, "1");
         host.read();
         CHECK(Lab::sysctl(name) == (wanted ? "1" : "0"));
+        host.leave();
+    }
+    {
+        PluginHost successor(PLUGIN_PATH, {}, {"test", folder.path()});
+        successor.adopt({});
+        CHECK(Lab::sysctl(name) == (wanted ? "1" : "0"));
     }
     CHECK(Lab::sysctl(name) == "1");
+    CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("the kernel's look for sockets stays on where the settings say so")
+{
+    const Lab lab;
+    Lab::sysctl("net/ipv4/udp_early_demux", "1");
+    PluginHost host(PLUGIN_PATH, {{"early_demux", "keep"}});
+    host.adopt({});
+    CHECK(Lab::sysctl("net/ipv4/udp_early_demux") == "1");
 }
 
 TEST_CASE("a host whose sysctls are right and cannot be written is good enough")
@@ -175,10 +192,13 @@ TEST_CASE("a host whose sysctls are right and cannot be written is good enough")
     Lab::sysctl("net/netfilter/nf_conntrack_acct", "1");
     Lab::sysctl("net/ipv4/ip_forward", "1");
     Lab::sysctl("net/ipv4/udp_early_demux", "1");
+    const Folder folder;
     const ReadOnlySysctls read_only;
-    PluginHost host(PLUGIN_PATH, {});
+    PluginHost host(PLUGIN_PATH, {}, {"test", folder.path()});
     host.adopt({});
     CHECK(Lab::sysctl("net/ipv4/udp_early_demux") == "1");
+    CHECK(host.logged("net/ipv4/udp_early_demux stays 1: Read-only file system"));
+    CHECK(std::filesystem::is_empty(folder.path()));
     REQUIRE(host.install(call.flow(1)) == MP_OK);
     hello(call);
 }
@@ -293,6 +313,7 @@ TEST_CASE("what a dead predecessor left that used another back end is removed, s
     const LabCall call(lab);
     for (const char* name : {"net/ipv4/ip_forward", "net/netfilter/nf_conntrack_acct"})
         Lab::sysctl(name, "0");
+    Lab::sysctl("net/ipv4/udp_early_demux", "1");
     {
         PluginHost dead(dead_one, {}, {owner, folder.path()});
         dead.adopt({});
@@ -311,6 +332,7 @@ TEST_CASE("what a dead predecessor left that used another back end is removed, s
     CHECK(Lab::ask("nft list tables").empty());
     CHECK(Lab::sysctl("net/ipv4/ip_forward") == "0");
     CHECK(Lab::sysctl("net/netfilter/nf_conntrack_acct") == "0");
+    CHECK(Lab::sysctl("net/ipv4/udp_early_demux") == "1");
     CHECK(std::filesystem::is_empty(folder.path()));
 }
 #endif

@@ -16,7 +16,8 @@ TEST_CASE("the plugin says who it is")
     std::vector<std::string> keys;
     for (const auto* key = host.plugin().setting_keys; *key != nullptr; ++key)
         keys.emplace_back(*key);
-    CHECK(keys == std::vector<std::string>{"zone", "mark", "forward_chain", "untracked_ports"});
+    CHECK(keys == std::vector<std::string>{"zone", "mark", "forward_chain", "early_demux",
+                                           "untracked_ports"});
 }
 
 TEST_CASE("a wrong setting is refused with a sentence that names it")
@@ -29,6 +30,7 @@ TEST_CASE("a wrong setting is refused with a sentence that names it")
         {"mark", "0xfffffffff", "a number of 32 bits, not 0"},
         {"mark", "red", "a number of 32 bits, not 0"},
         {"forward_chain", "ignore", "\"check\" or \"trust\""},
+        {"early_demux", "on", "\"off\" or \"keep\""},
         {"untracked_ports", "40000", "START:END, from 1024 to 65536"},
         {"untracked_ports", "50000:40000", "START:END, from 1024 to 65536"},
         {"untracked_ports", "80:60000", "START:END, from 1024 to 65536"},

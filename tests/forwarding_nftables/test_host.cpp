@@ -138,7 +138,10 @@ TEST_CASE("who wants the kernel to look for sockets early is not overruled while
 {
     const KernelLab lab;
     const LabCall call(lab, GENERATE(Family::ipv4, Family::ipv6));
-    const auto host = start(lab);
+    const bool at_the_start = GENERATE(true, false);
+    KernelLab::set_sysctl(early_demux, "1");
+    const auto host = start(lab, {{"early_demux", at_the_start ? "keep" : "off"}});
+    CHECK(KernelLab::sysctl(early_demux) == (at_the_start ? "1" : "0"));
     KernelLab::set_sysctl(early_demux, "1");
     REQUIRE(host->install(call.flow(1)) == MP_OK);
     host->read();
@@ -318,6 +321,8 @@ TEST_CASE("wrong settings are named")
           "-2 map_size = \"0\": it must be a number from 16 to 4194304");
     CHECK(refusal(lab, {{"forward_chain", "maybe"}}) ==
           "-2 forward_chain = \"maybe\": it must be \"check\" or \"trust\"");
+    CHECK(refusal(lab, {{"early_demux", "on"}}) ==
+          "-2 early_demux = \"on\": it must be \"off\" or \"keep\"");
     CHECK(refusal(lab, {{"devices", "ra"}, {"devices", "nowhere"}}) ==
           "-2 devices: there is no device nowhere");
 }

@@ -23,6 +23,7 @@ namespace
 
 constexpr int rounds = 80;
 constexpr std::size_t present_burst = 20;
+mp_flow_id present = 0; ///< ids before this one stay installed
 constexpr std::size_t steps[] = {1, 20, 64}; ///< calls an operation
 
 /// Of this thread, the kernel's work in its system calls included.
@@ -36,7 +37,8 @@ double cpu_us()
 /// A call between the lab's two sides; the back end gets sockets that are no matter here.
 mp_flow flow_of(mp_flow_id id, int socket)
 {
-    const auto port = static_cast<std::uint16_t>(2000 + id % 50000);
+    const mp_flow_id place = id < present ? id : present + (id - present) % (50000 - present);
+    const auto port = static_cast<std::uint16_t>(2000 + place);
     mp_flow flow{};
     flow.struct_size = sizeof flow;
     flow.id = id;
@@ -131,7 +133,8 @@ int main(int count, char** arguments)
                              "[KEY=VALUE]...\n");
         return 2;
     }
-    const std::size_t present = count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 0;
+    const std::size_t most = 40'000; // ports of the others are used again and again
+    present = count > 2 ? std::min(std::strtoul(arguments[2], nullptr, 10), most) : 0;
     SettingList settings;
     for (int i = 3; i < count; ++i) {
         const std::string text = arguments[i];

@@ -141,22 +141,36 @@ class Measurement:
                               stdout=subprocess.PIPE, check=True, text=True).stdout
         return float(told) > SHARED
 
-    def _undisturbed_cost(self, technique):
-        """Waits for a core of its own, and measures again when it was shared at the end."""
+    def _await_core(self):
+        """Waits until the core is the relay's own; whether that was necessary."""
+        waited = False
+        while self._patience > 0 and self._core_is_shared():
+            waited = True
+            time.sleep(1)
+            self._patience -= 1
+        return waited
+
+    def _costs_of(self, these):
+        """Costs of techniques in turn, and whether the core was shared meanwhile."""
+        costs, shared = [], False
+        for technique in these:
+            costs.append(self._run(technique, self.options.streams, self.cost))
+            shared = self._core_is_shared() or shared
+        return costs, shared
+
+    def _costs_between(self, base, technique, before):
+        """Costs of `base` before it (given or None), of `technique`, and of `base` after it."""
         while True:
+            if self._await_core():
+                before = None
             start = time.monotonic()
-            if self._patience > 0 and self._core_is_shared():
-                time.sleep(1)
-                self._patience -= time.monotonic() - start
-                continue
-            result = self._run(technique, self.options.streams, self.cost)
-            if not self._core_is_shared():
-                return result
-            if self._patience <= 0:
-                self.disturbed["taken"] += 1
-                return result
+            costs, shared = self._costs_of([technique, base] if before else [base, technique, base])
+            if not shared or self._patience <= 0:
+                self.disturbed["taken"] += shared
+                return [before, *costs] if before else costs
             self.disturbed["repeated"] += 1
             self._patience -= time.monotonic() - start
+            before = None
 
     def _cost_round(self):
         """Every technique once, and plain routing before and after each of them.
@@ -165,20 +179,20 @@ class Measurement:
         compared with the mean of those two.
         """
         base, *others = self.techniques
-        if not isinstance(base, techniques.Routing):
-            return {technique.name: self._undisturbed_cost(technique)
-                    for technique in self.techniques}
-        bases = [self._undisturbed_cost(base)]
-        results = {}
+        if not others or not isinstance(base, techniques.Routing):
+            costs, _ = self._costs_of(self.techniques)
+            return {technique.name: cost for technique, cost in zip(self.techniques, costs)}
+        after, bases, results = None, [], {}
         for technique in others:
-            result = self._undisturbed_cost(technique)
-            bases.append(self._undisturbed_cost(base))
+            before, cost, after = self._costs_between(base, technique, after)
             for key in COSTS:
-                around = statistics.mean(each[key] for each in bases[-2:])
-                result[key.replace("us", "x_ip_forward")] = result[key] / around
-            results[technique.name] = result
-        return {base.name: {key: statistics.mean(each[key] for each in bases) for key in bases[0]},
-                **results}
+                around = statistics.mean((before[key], after[key]))
+                cost[key.replace("us", "x_ip_forward")] = cost[key] / around
+            results[technique.name] = cost
+            bases += [before, after]
+        means = {key: statistics.mean(each[key] for each in bases) for key in bases[0]}
+        means.update((key.replace("us", "x_ip_forward"), 1) for key in COSTS)
+        return {base.name: means, **results}
 
     @staticmethod
     def _rounds(number, measure):
@@ -196,8 +210,11 @@ class Measurement:
         rows = medians(rounds)
         for name, row in rows.items():
             for key in COSTS if "rtpengine" in rows else ():
+                # By way of plain routing, which was measured next to each of them.
+                via = key.replace("us", "x_ip_forward")
+                via = via if via in row and via in rows["rtpengine"] else key
                 row[key.replace("us", "x_rtpengine")] = statistics.median(
-                    r[name][key] / r["rtpengine"][key] for r in rounds)
+                    r[name][via] / r["rtpengine"][via] for r in rounds)
         return rows
 
     def latencies(self):
@@ -261,6 +278,7 @@ def show(cost, latency, setup, looking):
             print(f"{name:24} {row[prefix + 'us']:12.2f}"
                   f" {row.get(prefix + 'x_ip_forward', nothing):13.2f}"
                   f" {1 / row.get(prefix + 'x_rtpengine', nothing):25.2f}")
+    print("\n* without udp_early_demux, which nftables and conntrack turn off")
     print(f"\n{'':24} {'relayed':>8} {'p50 us':>7} {'p99 us':>7} {'lost':>5}")
     for name, row in cost.items():
         late = latency[name]
@@ -309,8 +327,8 @@ def main():
         "cost": cost, "disturbed": measurement.disturbed, "latency": latency, "setup": setup,
         "looking": looking}, indent=2))
     show(cost, latency, setup, looking)
-    print("\nThe relay's core was shared with another guest of the host: {repeated} costs were measured"
-          " again, {taken} are of such a time.".format(**measurement.disturbed))
+    print("\nThe relay's core seemed shared with another guest of the host: {repeated} costs were"
+          " measured again, {taken} are of such a time.".format(**measurement.disturbed))
 
 
 if __name__ == "__main__":

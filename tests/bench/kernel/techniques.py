@@ -18,13 +18,15 @@ from .rtpengine import Rtpengine
 class Routing:
     """Plain ip_forward: the phones talk to each other. What any relay is measured against."""
 
-    name, pids = "ip_forward", ()
+    pids = ()
 
-    def __init__(self, ground, folder):
-        self._place = ground.place
+    def __init__(self, ground, early_demux):
+        self.name = "ip_forward" if early_demux else "ip_forward*"
+        self._place, self._early_demux = ground.place, early_demux
 
     def start(self, count):
         self._place.set("net.ipv4.ip_forward", 1)
+        self._place.set("net.ipv4.udp_early_demux", int(self._early_demux))
         calls = [Call(self._place, number) for number in range(count)]
         return [(call.number, call.caller, call.callee, call.callee, call.caller) for call in calls]
 
@@ -33,6 +35,7 @@ class Routing:
 
     def stop(self):
         self._place.set("net.ipv4.ip_forward", 0)
+        self._place.set("net.ipv4.udp_early_demux", 1)
 
 
 class Ours:
@@ -174,6 +177,6 @@ def allow_many_descriptors():
 
 
 def all_of(ground, folder):
-    return [Routing(ground, folder),
+    return [Routing(ground, early_demux=True), Routing(ground, early_demux=False),
             *(Ours(name, ground, folder) for name in ("nftables", "netdev", "conntrack", "userspace")),
             Peer(ground, folder)]

@@ -17,7 +17,8 @@ import subprocess
 from lab import netns
 
 NAMES = ("relay", "alice", "bob", "switch")
-FORWARDING = ("ip_forward", "forwarding", "accept_local", "rp_filter", "send_redirects")
+FORWARDING = ("ip_forward", "forwarding", "accept_local", "rp_filter", "send_redirects",
+              "udp_early_demux")
 
 
 def run(*command, given=None):
