@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "support/failure.hpp"
+#include "support/sysctls.hpp"
 
 namespace forwarding_conntrack
 {
@@ -25,12 +26,6 @@ bool parse_mark(std::string_view text, std::uint32_t& mark)
     const bool hexadecimal = text.starts_with("0x");
     return parse_number(hexadecimal ? text.substr(2) : text, mark, hexadecimal ? 16 : 10) &&
            mark != 0;
-}
-
-bool parse_early_demux(std::string_view text, bool& keeps)
-{
-    keeps = text == "keep";
-    return keeps || text == "off";
 }
 
 bool parse_forward_chain(std::string_view text, ForwardChain& choice)
@@ -62,7 +57,9 @@ const char* apply(const mp_setting& setting, Settings& result)
     if (key == "mark")
         return parse_mark(value, result.mark) ? nullptr : "a number of 32 bits, not 0";
     if (key == "early_demux")
-        return parse_early_demux(value, result.keeps_early_demux) ? nullptr : "\"off\" or \"keep\"";
+        return mediaproxy::plugin_support::parse_early_demux(value, result.keeps_early_demux)
+                   ? nullptr
+                   : "\"off\" or \"keep\"";
     if (key == "forward_chain")
         return parse_forward_chain(value, result.forward_chain) ? nullptr
                                                                 : "\"check\" or \"trust\"";

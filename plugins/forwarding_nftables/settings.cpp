@@ -8,6 +8,7 @@
 #include <net/if.h>
 
 #include "support/failure.hpp"
+#include "support/sysctls.hpp"
 
 namespace forwarding_nftables
 {
@@ -33,12 +34,6 @@ bool parse_map_size(std::string_view text, std::uint32_t& size)
            size <= largest_map;
 }
 
-bool parse_early_demux(std::string_view text, bool& keeps)
-{
-    keeps = text == "keep";
-    return keeps || text == "off";
-}
-
 bool parse_forward_chain(std::string_view text, ForwardChain& choice)
 {
     if (text != "check" && text != "trust")
@@ -59,8 +54,10 @@ const char* apply(const mp_setting& setting, Settings& result)
         return parse_map_size(setting.value, result.map_size) ? nullptr
                                                               : "a number from 16 to 4194304";
     if (key == "early_demux")
-        return parse_early_demux(setting.value, result.keeps_early_demux) ? nullptr
-                                                                          : "\"off\" or \"keep\"";
+        return mediaproxy::plugin_support::parse_early_demux(setting.value,
+                                                             result.keeps_early_demux)
+                   ? nullptr
+                   : "\"off\" or \"keep\"";
     if (key == "forward_chain")
         return parse_forward_chain(setting.value, result.forward_chain) ? nullptr
                                                                         : "\"check\" or \"trust\"";

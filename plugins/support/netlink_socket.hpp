@@ -20,6 +20,7 @@ namespace mediaproxy::plugin_support
 class NetlinkSocket
 {
 public:
+    /// Must not use the same socket: what arrived together with its message would be lost.
     using OnMessage = std::function<void(const nlmsghdr&)>;
 
     /// Null when the kernel refuses; `error` says what is missing. Buffers of 16 MiB where the

@@ -210,6 +210,12 @@ void spare_early_demux(Sysctls& sysctls)
     sysctls.prefer("net/ipv4/udp_early_demux", "0"); // of IPv6, too
 }
 
+bool parse_early_demux(std::string_view text, bool& keeps)
+{
+    keeps = text == "keep";
+    return keeps || text == "off";
+}
+
 mp_status require_ipv6_forwarding(Sysctls& sysctls, mp_error& error)
 {
     const std::string forwarding = "net/ipv6/conf/all/forwarding";

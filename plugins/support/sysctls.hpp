@@ -56,6 +56,9 @@ std::vector<std::string> sysctls_with_value(const std::string& folder, const std
                                             const std::string& value);
 /// No look, for every packet that arrives, at the sockets of this host: what is forwarded has none.
 void spare_early_demux(Sysctls& sysctls);
+/// Of the setting `early_demux`: "off", or "keep" where that look is wanted. False: neither of
+/// them.
+bool parse_early_demux(std::string_view text, bool& keeps);
 /// Makes an IPv6 router of this host, and leaves it the default routes that others advertise to it.
 /// MP_E_DENIED as of require().
 mp_status require_ipv6_forwarding(Sysctls& sysctls, mp_error& error);

@@ -71,7 +71,7 @@ int main()
     Ring quarter(static_cast<std::size_t>(cache) / 4),
         most(static_cast<std::size_t>(cache) / 4 * 3);
     std::array<double, looks> multiples{};
-    for (double& multiple : multiples) {
+    for (double& multiple : multiples) { // spread over a tenth of a second, as others come and go
         multiple = most.walk() / quarter.walk();
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
